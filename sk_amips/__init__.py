@@ -1,0 +1,8 @@
+"""Learn maximum-inner-product search from your own query log."""
+
+from .estimators import KeyNetRegressor, SupportNetRegressor
+from .exact import exact_search
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["KeyNetRegressor", "SupportNetRegressor", "exact_search"]

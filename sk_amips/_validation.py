@@ -1,0 +1,107 @@
+"""Checks of key matrices that neither copy nor convert them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+
+__all__ = [
+    "KeyNorms",
+    "as_keys",
+    "check_same_width",
+    "key_norms",
+    "row_blocks",
+    "squared_norms",
+]
+
+# Rows read at a time when a pass over all keys is needed.
+_BLOCK_ROWS = 16_384
+
+
+class KeyNorms(NamedTuple):
+    """Largest and root-mean-square norm of the keys."""
+
+    max: float
+    rms: float
+
+
+def row_blocks(n_rows: int, size: int) -> list[slice]:
+    """Slices of at most ``size`` rows that cover ``n_rows``."""
+    return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
+
+
+def as_keys(keys) -> np.ndarray:
+    """Return ``keys`` as a matrix, itself when it is an array already.
+
+    Parameters
+    ----------
+    keys : array-like of shape (n_keys, n_features)
+        An ndarray or memmap of floats is returned as the very same object, whatever its
+        precision and order; anything else is converted once.
+
+    Returns
+    -------
+    keys : ndarray or memmap of shape (n_keys, n_features)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the keys are sparse, not numeric, not two-dimensional or empty.
+    """
+    if sparse.issparse(keys):
+        raise TypeError("keys must be a dense array, got a sparse one; use toarray().")
+    if isinstance(keys, np.ndarray) and np.issubdtype(keys.dtype, np.floating):
+        if keys.ndim != 2:
+            raise ValueError(
+                f"keys must be a 2-D array of shape (n_keys, n_features), "
+                f"got {keys.ndim}-D of shape {keys.shape}."
+            )
+        if 0 in keys.shape:
+            raise ValueError(f"keys must not be empty, got shape {keys.shape}.")
+        return keys
+    return check_array(
+        keys, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="keys"
+    )
+
+
+def squared_norms(keys: np.ndarray) -> np.ndarray:
+    """Squared norm of each key, float64, in blocks."""
+    squares = np.empty(len(keys))
+    for rows in row_blocks(len(keys), _BLOCK_ROWS):
+        block = np.asarray(keys[rows], dtype=np.float64)
+        squares[rows] = np.einsum("nd,nd->n", block, block)
+    return squares
+
+
+def key_norms(keys: np.ndarray, *, allow_zero: bool = False) -> KeyNorms:
+    """Norms of the keys, from one blocked pass that also checks their values.
+
+    Raises
+    ------
+    ValueError
+        If a key holds NaN or infinity, or has norm zero (unless ``allow_zero``).
+    """
+    squares = squared_norms(keys)
+    finite = np.isfinite(squares)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise ValueError(f"keys contains NaN or infinity (first in row {row}).")
+    if not allow_zero and not squares.all():
+        row = int(np.argmin(squares != 0))
+        raise ValueError(
+            f"keys contains a key of zero norm (first in row {row}); its score is "
+            "zero for every query: remove such rows."
+        )
+    return KeyNorms(max=float(squares.max() ** 0.5), rms=float(squares.mean() ** 0.5))
+
+
+def check_same_width(keys: np.ndarray, queries: np.ndarray) -> None:
+    """Raise ValueError unless keys and queries have equally many features."""
+    if keys.shape[1] != queries.shape[1]:
+        raise ValueError(
+            f"Queries must have as many features as the keys: X has {queries.shape[1]} "
+            f"features, keys have {keys.shape[1]}."
+        )

@@ -1,0 +1,223 @@
+"""KeyNetRegressor: predict best keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import StrOptions
+
+from ..nn import DirectionalKeyNet, KeyNet
+from ..nn._activations import ACTIVATIONS
+from ._base import BaseAmipsRegressor
+
+
+class KeyNetRegressor(BaseAmipsRegressor):
+    r"""Learn to predict the best key of a query.
+
+    A network ``g`` of the query's direction is fitted to the best keys of logged
+    queries, which are found by exact search: ``key_weight`` x mean
+    :math:`\|g - k^*\|^2 / d` + ``score_weight`` x mean
+    :math:`(\langle g, x \rangle - \sigma)^2`, where the second term, from Euler's
+    identity, asks the predicted key for the best key's score [1]_. With
+    ``n_partitions`` > 1 it predicts the best key of each list of keys and tells
+    :meth:`search` which lists to visit.
+
+    Parameters
+    ----------
+    keys : array-like of shape (n_keys, n_features) or None, default=None
+        Keys of any norm but zero, such as an ``np.memmap``: used by reference, also by
+        clones, and never written. None takes the training queries as keys.
+    n_partitions : int or "sqrt", default=1
+        Number of lists into which the keys are split by spherical k-means; "sqrt" takes
+        the square root of the number of keys. The network has ``n_partitions *
+        n_features`` outputs.
+    hidden_layer_sizes : tuple of int, default=(256, 256)
+        Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
+        from a budget of parameters.
+    activation : {"soft_leaky_relu", "leaky_relu", "relu"}, default="soft_leaky_relu"
+        Activation.
+    residual : bool, default=False
+        Whether the network predicts the key's difference from the query's direction.
+    inject_every : int or None, default=1
+        The query enters every so many layers; None: only the first.
+    score_weight : float, default=1.0
+        Weight of score consistency.
+    key_weight : float, default=10.0
+        Weight of key regression.
+    lr : float, default=2e-3
+        Learning rate.
+    max_epochs : int, default=50
+        Passes over the queries.
+    batch_size : int, default=512
+        Queries a step.
+    optimizer : {"adamw", "adam", "sgd"} or torch optimizer class, default="adamw"
+        Optimizer.
+    early_stopping : bool, default=False
+        Whether to hold out validation queries, stop when their loss has not improved
+        for ``n_iter_no_change`` epochs, and restore the best weights.
+    validation_fraction : float, default=0.1
+        Share of queries, or of their groups, to hold out.
+    n_iter_no_change : int, default=10
+        Epochs without improvement before stopping.
+    device : {"auto", "cpu", "cuda"} or torch device, default="auto"
+        Where to compute; "auto" takes CUDA if there is any.
+    callbacks : list of skorch callbacks or None, default=None
+        Further callbacks of the skorch net.
+    net_params : dict or None, default=None
+        Further parameters of the skorch net, such as
+        ``{"optimizer__weight_decay": 0.1}``; they win over those above.
+    warm_start : bool, default=False
+        Whether :meth:`fit` goes on from the present network, partition and keys.
+    n_jobs : int or None, default=None
+        Jobs of the exact search.
+    random_state : int, RandomState instance or None, default=None
+        Seed of partition, initialisation, validation split and shuffling.
+    verbose : int, default=0
+        Above 0: show a progress bar.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The fitted net; ``net_.module_`` is the torch module.
+    keys_ : ndarray or memmap of shape (n_keys, n_features)
+        The keys, by reference.
+    partition_ : Partition
+        The lists of keys; ``partition_.labels_`` has the list of each key.
+    history_ : skorch.History
+        What happened in each epoch.
+    loss_curve_ : list of float
+        Training loss of each epoch.
+    n_iter_ : int
+        Number of epochs.
+    n_features_in_ : int
+        Number of features of queries and keys.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where the queries had names.
+
+    See Also
+    --------
+    SupportNetRegressor : Predicts scores, with keys as their gradients.
+
+    References
+    ----------
+    .. [1] Olausson, Monteiro, Klein and Cuturi, "Amortizing Maximum Inner Product
+       Search with Learned Support Functions", arXiv:2603.08001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips import KeyNetRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> keys = rng.normal(size=(500, 16))
+    >>> queries = rng.normal(size=(1000, 16))
+    >>> est = KeyNetRegressor(keys, max_epochs=5, random_state=0).fit(queries)
+    >>> est.predict(queries[:3]).shape
+    (3, 16)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseAmipsRegressor._parameter_constraints,
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "residual": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        keys=None,
+        *,
+        n_partitions=1,
+        hidden_layer_sizes=(256, 256),
+        activation="soft_leaky_relu",
+        residual=False,
+        inject_every=1,
+        score_weight=1.0,
+        key_weight=10.0,
+        lr=2e-3,
+        max_epochs=50,
+        batch_size=512,
+        optimizer="adamw",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        device="auto",
+        callbacks=None,
+        net_params=None,
+        warm_start=False,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.keys = keys
+        self.n_partitions = n_partitions
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.residual = residual
+        self.inject_every = inject_every
+        self.score_weight = score_weight
+        self.key_weight = key_weight
+        self.lr = lr
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.device = device
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X) -> np.ndarray:
+        """Predict the best key.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+
+        Returns
+        -------
+        keys : ndarray of shape (n_queries, n_features)
+            Predicted best keys, in the precision of ``X``; the same as
+            :meth:`transform`.
+        """
+        X = self._check_queries(X)
+        return self._predicted_keys(X)
+
+    def _module_params(self):
+        return build_key_net, {
+            "activation": self.activation,
+            "residual": self.residual,
+        }
+
+    def _prepare_module(self, module) -> None:
+        if not self.residual:
+            module.set_constant(torch.from_numpy(self.partition_.centroids_))
+
+
+def build_key_net(
+    *,
+    in_features: int,
+    hidden_sizes: list[int],
+    n_partitions: int,
+    activation: str,
+    residual: bool,
+    inject_every: int | None,
+    scale: float,
+    seed: int,
+) -> DirectionalKeyNet:
+    """Build the network of a :class:`KeyNetRegressor`."""
+    net = KeyNet(
+        in_features,
+        hidden_sizes,
+        n_partitions,
+        activation=activation,
+        inject_every=inject_every,
+        residual=residual,
+        scale=scale,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return DirectionalKeyNet(net)

@@ -1,0 +1,90 @@
+"""Targets of a fit: exact search over the keys, or what the user gave."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+from ..exact import partition_search
+from ..exact._search import top_k
+from ..nn import unit_rows
+from ..partition import Partition
+from ..training import TrainingData
+
+__all__ = ["given_targets", "searched_targets", "split_rows"]
+
+
+def searched_targets(
+    keys: np.ndarray,
+    queries: np.ndarray,
+    partition: Partition,
+    *,
+    max_norm: float,
+    n_jobs: int | None,
+    device: str,
+) -> TrainingData:
+    """Training data whose targets are found by exact search."""
+    if partition.n_partitions == 1:
+        scores, best = top_k(
+            keys, queries, 1, max_norm=max_norm, n_jobs=n_jobs, device=device
+        )
+    else:
+        scores, best = partition_search(keys, queries, partition)
+    return TrainingData(queries, _per_unit_query(scores, queries), best, keys)
+
+
+def given_targets(queries: np.ndarray, y, n_partitions: int) -> TrainingData:
+    """Training data whose targets are the user's.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n, d)
+    y : array-like of shape (n,) or (n, d)
+        Support values, or best keys.
+    n_partitions : int
+        Must be one: ``y`` does not say what the best key of each list is.
+    """
+    if n_partitions != 1:
+        raise ValueError(
+            "y can be given with n_partitions=1 only, got n_partitions="
+            f"{n_partitions}; leave y out to have the targets of every list searched."
+        )
+    y = check_array(y, ensure_2d=False, dtype=[np.float64, np.float32], input_name="y")
+    check_consistent_length(queries, y)
+    if y.ndim == 2 and y.shape[1] == queries.shape[1] and y.shape[1] > 1:
+        scores = np.einsum("nd,nd->n", queries, y, dtype=np.float64)[:, None]
+        rows = np.arange(len(y))[:, None]
+        return TrainingData(queries, _per_unit_query(scores, queries), rows, y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(
+            "y must hold support values, of shape (n_queries,), or best keys, of shape "
+            f"(n_queries, {queries.shape[1]}); got shape {y.shape}."
+        )
+    y = column_or_1d(y, warn=True)
+    return TrainingData(queries, _per_unit_query(y[:, None], queries))
+
+
+def _per_unit_query(scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Scores of the queries' directions."""
+    norms, _ = unit_rows(queries)
+    return (scores / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+
+
+def split_rows(
+    n_rows: int, groups, validation_fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows to validate on; no group is in both."""
+    if groups is None:
+        splitter = ShuffleSplit(1, test_size=validation_fraction, random_state=seed)
+    else:
+        groups = column_or_1d(groups)
+        if len(groups) != n_rows:
+            raise ValueError(
+                f"groups must have one entry a query: {n_rows} queries, "
+                f"{len(groups)} groups."
+            )
+        splitter = GroupShuffleSplit(
+            1, test_size=validation_fraction, random_state=seed
+        )
+    return next(splitter.split(np.empty(n_rows), groups=groups))

@@ -1,0 +1,138 @@
+"""Partition of the keys into lists by spherical k-means."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from ._validation import row_blocks
+
+__all__ = ["Partition", "spherical_kmeans"]
+
+_BLOCK_ROWS = 16_384
+
+
+class Partition:
+    """Keys split into lists.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_keys,)
+        List of each key, in ``0..c - 1``; no list may be empty.
+    centroids : ndarray of shape (c, n_features)
+        Mean of the keys of each list.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_keys,), dtype int32
+        List of each key.
+    centroids_ : ndarray of shape (c, n_features), dtype float32
+        Mean of the keys of each list.
+    sizes_ : ndarray of shape (c,), dtype int64
+        Number of keys of each list.
+    """
+
+    def __init__(self, labels: np.ndarray, centroids: np.ndarray):
+        self.labels_ = np.asarray(labels, dtype=np.int32)
+        self.centroids_ = np.asarray(centroids, dtype=np.float32)
+        self.sizes_ = np.bincount(self.labels_, minlength=len(self.centroids_))
+        self._order = np.argsort(self.labels_, kind="stable")
+        self._starts = np.concatenate([[0], np.cumsum(self.sizes_)])
+
+    @property
+    def n_partitions(self) -> int:
+        """Number of lists."""
+        return len(self.sizes_)
+
+    def members(self, j: int) -> np.ndarray:
+        """Rows of the keys in list ``j``, ascending."""
+        return self._order[self._starts[j] : self._starts[j + 1]]
+
+    def __repr__(self) -> str:
+        return f"Partition({len(self.labels_)} keys in {self.n_partitions} lists)"
+
+
+def spherical_kmeans(
+    keys: np.ndarray, n_partitions: int, *, seed: int = 0, n_iter: int = 12
+) -> Partition:
+    """Split keys by the direction they point in.
+
+    k-means of the normalised keys under cosine similarity, by Faiss, on a sample of at
+    most 256 keys a list; then every key joins the nearest centroid, and a list that
+    stays empty takes the worst-placed key of the largest.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys, n_features)
+        Keys of any non-zero norm.
+    n_partitions : int
+        Number of lists, at most the number of keys.
+    seed : int, default=0
+        Seed of sampling and of the first centroids.
+    n_iter : int, default=12
+        Iterations of k-means.
+
+    Returns
+    -------
+    partition : Partition
+    """
+    n_keys, n_features = keys.shape
+    if n_partitions == 1:
+        labels = np.zeros(n_keys, dtype=np.int32)
+        return Partition(labels, _means(keys, labels, 1))
+    # Imported here: estimators without partitions work where Faiss is not at hand.
+    import faiss
+
+    sample_size = min(n_keys, 256 * n_partitions)
+    rng = np.random.RandomState(seed)
+    sample = np.sort(rng.choice(n_keys, sample_size, replace=False))
+    kmeans = faiss.Kmeans(
+        n_features,
+        n_partitions,
+        niter=n_iter,
+        spherical=True,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=sample_size,
+    )
+    kmeans.train(_directions(keys[sample]))
+    centroids = kmeans.centroids
+    labels = np.empty(n_keys, dtype=np.int32)
+    similarity = np.empty(n_keys, dtype=np.float32)
+    for rows in row_blocks(n_keys, _BLOCK_ROWS):
+        scores = _directions(keys[rows]) @ centroids.T
+        labels[rows] = scores.argmax(axis=1)
+        similarity[rows] = scores.max(axis=1)
+    _fill_empty_lists(labels, similarity, n_partitions)
+    return Partition(labels, _means(keys, labels, n_partitions))
+
+
+def _directions(keys: np.ndarray) -> np.ndarray:
+    keys = np.array(keys, dtype=np.float64)
+    keys /= np.maximum(np.linalg.norm(keys, axis=1, keepdims=True), 1e-300)
+    return keys.astype(np.float32)
+
+
+def _fill_empty_lists(
+    labels: np.ndarray, similarity: np.ndarray, n_partitions: int
+) -> None:
+    """Give every empty list the key that fits the largest list worst, in place."""
+    sizes = np.bincount(labels, minlength=n_partitions)
+    for empty in np.flatnonzero(sizes == 0):
+        largest = sizes.argmax()
+        members = np.flatnonzero(labels == largest)
+        worst = members[similarity[members].argmin()]
+        labels[worst] = empty
+        sizes[largest] -= 1
+        sizes[empty] = 1
+
+
+def _means(keys: np.ndarray, labels: np.ndarray, n_partitions: int) -> np.ndarray:
+    """Mean of the keys of each list, in blocks."""
+    total = np.zeros((n_partitions, keys.shape[1]))
+    for rows in row_blocks(len(keys), _BLOCK_ROWS):
+        block = np.asarray(keys[rows], dtype=np.float64)
+        ones = np.ones(len(block))
+        places = (labels[rows], np.arange(len(block)))
+        total += sparse.csr_array((ones, places), (n_partitions, len(block))) @ block
+    return total / np.bincount(labels, minlength=n_partitions)[:, None]

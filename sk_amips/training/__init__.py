@@ -1,0 +1,7 @@
+"""Training: the data of a fit, its batches, and the skorch net that runs it."""
+
+from ._callbacks import EpochProgress, ValidationStopping
+from ._data import Batches, TrainingData
+from ._net import AmipsNet
+
+__all__ = ["AmipsNet", "Batches", "EpochProgress", "TrainingData", "ValidationStopping"]

@@ -1,0 +1,242 @@
+"""Fitting: targets, weights, validation, continuation, reproducibility."""
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping
+
+from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
+from sk_amips.estimators import _base
+
+
+def weights_of(est):
+    return np.concatenate([p.detach().numpy().ravel() for p in parameters(est)])
+
+
+def parameters(est):
+    return est.net_.module_.parameters()
+
+
+@pytest.mark.parametrize("n_partitions", [1, 8])
+def test_learns(make, log, n_partitions):
+    est = make(
+        n_partitions=n_partitions, hidden_layer_sizes=(64,), lr=3e-3, batch_size=100
+    )
+    few = est.fit(log.train).score(log.test)
+    many = est.set_params(max_epochs=60).fit(log.train).score(log.test)
+    assert est.loss_curve_[-1] < est.loss_curve_[0] / 2
+    # By chance it is 1/400 with one partition, 1/8 with eight.
+    assert many > max(0.2, 2 * few if n_partitions == 1 else few)
+
+
+def test_supportnet_predicts_scores(log):
+    est = SupportNetRegressor(
+        log.keys, max_epochs=40, lr=3e-3, batch_size=100, random_state=0
+    )
+    scores, _ = exact_search(log.keys, log.test)
+    error = est.fit(log.train).predict(log.test) - scores[:, 0]
+    assert np.square(error).mean() < 0.05 * scores.var()
+
+
+def test_fitted_attributes(make, log):
+    est = make(n_partitions="sqrt").fit(log.train)
+    assert est.n_features_in_ == 12
+    assert est.n_iter_ == len(est.loss_curve_) == len(est.history_) == 3
+    assert est.partition_.n_partitions == 20
+    assert est.partition_.labels_.shape == (400,)
+    assert est.keys_ is log.keys
+
+
+def test_same_seed_same_result_and_no_global_state(make, log):
+    np.random.seed(3)  # noqa: NPY002 - the state that must not be touched
+    torch.manual_seed(3)
+    before = np.random.get_state()[1], torch.get_rng_state()  # noqa: NPY002
+    first = weights_of(make(n_partitions=5).fit(log.train))
+    after = np.random.get_state()[1]  # noqa: NPY002
+    np.testing.assert_array_equal(after, before[0])
+    assert torch.equal(torch.get_rng_state(), before[1])
+    np.random.seed(4)  # noqa: NPY002
+    torch.manual_seed(4)
+    np.testing.assert_array_equal(
+        weights_of(make(n_partitions=5).fit(log.train)), first
+    )
+    other = weights_of(make(n_partitions=5, random_state=1).fit(log.train))
+    assert not np.array_equal(other, first)
+
+
+def test_given_targets_equal_searched_ones(make, log):
+    scores, best = exact_search(log.keys, log.train)
+    searched = make(keys=log.keys).fit(log.train)
+    given = make(keys=log.keys).fit(log.train, log.keys[best[:, 0]])
+    # The unit of the loss is measured on other data, so the two agree in kind only.
+    np.testing.assert_allclose(
+        given.transform(log.test), searched.transform(log.test), atol=0.3
+    )
+    alone = make(key_weight=0).fit(log.train, scores[:, 0])
+    assert np.isfinite(alone.loss_curve_).all()
+
+
+def test_given_targets_are_what_is_learned(log):
+    target = 3.0 * np.abs(log.train).sum(axis=1)
+    est = SupportNetRegressor(log.keys, max_epochs=60, lr=3e-3, random_state=0)
+    predicted = est.fit(log.train, target).predict(log.test)
+    truth = 3.0 * np.abs(log.test).sum(axis=1)
+    assert np.corrcoef(predicted, truth)[0, 1] > 0.9
+
+
+def test_sample_weight_zero_leaves_queries_out(make, log):
+    weight = np.r_[np.ones(500), np.zeros(500)]
+    est = make(batch_size=1000, max_epochs=20)
+    weighted = est.fit(log.train, sample_weight=weight).predict(log.test)
+    est = make(batch_size=1000, max_epochs=20)
+    subset = est.fit(log.train[:500]).predict(log.test)
+    np.testing.assert_allclose(weighted, subset, rtol=1e-3, atol=1e-3)
+
+
+def test_sample_weight_unit_does_not_matter(make, log):
+    weight = np.random.default_rng(0).integers(1, 5, 1000)
+    first = make().fit(log.train, sample_weight=weight).predict(log.test)
+    second = make().fit(log.train, sample_weight=10 * weight).predict(log.test)
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
+
+
+def test_query_norm_does_not_matter(make, log):
+    stretch = np.random.default_rng(0).uniform(0.1, 10, size=(1000, 1))
+    first = make().fit(log.train).predict(log.test)
+    second = make().fit(log.train * stretch).predict(log.test)
+    np.testing.assert_allclose(first, second, rtol=1e-2, atol=1e-2)
+
+
+def test_unit_of_keys_does_not_matter(make, log):
+    first = make().fit(log.train).transform(log.test)
+    second = make(keys=log.keys * 1000).fit(log.train).transform(log.test)
+    np.testing.assert_allclose(second / 1000, first, rtol=1e-3, atol=1e-3)
+
+
+def test_early_stopping_restores_the_best(make, log):
+    est = make(early_stopping=True, max_epochs=200, n_iter_no_change=3, lr=0.03).fit(
+        log.train
+    )
+    valid = est.history_[:, "valid_loss"]
+    best = int(np.argmin(valid))
+    assert est.n_iter_ == len(valid) < 200
+    stopped = weights_of(est)
+    again = make(max_epochs=best + 1, early_stopping=True, lr=0.03).fit(log.train)
+    np.testing.assert_allclose(weights_of(again), stopped, rtol=1e-5, atol=1e-6)
+
+
+def test_validation_keeps_groups_together(make, log, monkeypatch):
+    seen = []
+
+    def spy(*args):
+        seen.append(original(*args))
+        return seen[-1]
+
+    original = _base.split_rows
+    monkeypatch.setattr(_base, "split_rows", spy)
+    make(early_stopping=True, validation_fraction=0.3).fit(log.train, groups=log.groups)
+    ((train, valid),) = seen
+    assert not set(log.groups[train]) & set(log.groups[valid])
+    assert sorted([*train, *valid]) == list(range(1000))
+
+
+def test_given_validation_queries(make, log):
+    est = make().fit(log.train, X_val=log.test)
+    assert len(est.history_[:, "valid_loss"]) == 3
+    assert len(est.net_.history) == 3
+
+
+def test_partial_fit_goes_on(make, log):
+    est = make().partial_fit(log.train[:500])
+    keys, partition, before = est.keys_, est.partition_, weights_of(est)
+    assert est.n_iter_ == 1
+    est.partial_fit(log.train[500:])
+    assert est.n_iter_ == 2
+    assert est.keys_ is keys
+    assert est.partition_ is partition
+    assert not np.array_equal(weights_of(est), before)
+    est.fit(log.train)
+    assert est.n_iter_ == 3
+
+
+def test_partial_fit_without_keys_keeps_the_first_queries(make, log):
+    est = make(keys=None).partial_fit(log.train[:500]).partial_fit(log.train[500:])
+    assert len(est.keys_) == 500
+
+
+def test_warm_start(make, log):
+    est = make(warm_start=True).fit(log.train)
+    assert est.fit(log.train).n_iter_ == 6
+    assert make().fit(log.train).fit(log.train).n_iter_ == 3
+
+
+def test_callbacks_and_net_params(make, log):
+    class Count(Callback):
+        epochs = 0
+
+        def on_epoch_end(self, net, **kwargs):
+            self.epochs += 1
+
+    count = Count()
+    est = make(callbacks=[count], net_params={"optimizer__weight_decay": 0.5})
+    est.fit(log.train)
+    assert count.epochs == 3
+    assert est.net_.optimizer_.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_early_stopping_of_skorch_still_stops(make, log):
+    stop = EarlyStopping("train_loss", patience=1, threshold=1.0, sink=str)
+    assert make(max_epochs=50, callbacks=[stop]).fit(log.train).n_iter_ < 50
+
+
+def test_keyboard_interrupt_is_passed_on(make, log):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(callbacks=[Interrupt()]).fit(log.train)
+
+
+def test_silent_unless_verbose(make, log, capsys):
+    make().fit(log.train)
+    assert capsys.readouterr() == ("", "")
+    make(verbose=1).fit(log.train)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert make.cls.__name__ in err
+    assert "train_loss" in err
+
+
+@pytest.mark.parametrize("convexity", ["strict", "soft", None])
+def test_convexity_modes(log, convexity):
+    est = SupportNetRegressor(
+        log.keys, convexity=convexity, max_epochs=3, n_partitions=4, random_state=0
+    ).fit(log.train)
+    x, y = log.test[:100].astype(float), log.test[100:].astype(float)
+    np.testing.assert_allclose(est.predict(3 * x), 3 * est.predict(x), rtol=1e-5)
+    if convexity == "strict":
+        assert est.net_.module_.is_convex
+        chord = (est.predict_partitions(x) + est.predict_partitions(y)) / 2
+        assert (est.predict_partitions((x + y) / 2) <= chord + 1e-4).all()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", torch.optim.RMSprop])
+def test_optimizers(make, log, optimizer):
+    est = make(optimizer=optimizer).fit(log.train)
+    assert est.loss_curve_[-1] < est.loss_curve_[0]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda(make, log):
+    est = make(n_partitions=4, device="cuda", max_epochs=20).fit(log.train)
+    cpu = make(n_partitions=4, device="cpu", max_epochs=20).fit(log.train)
+    assert next(parameters(est)).is_cuda
+    np.testing.assert_allclose(est.predict(log.test), cpu.predict(log.test), rtol=0.05)
+    np.testing.assert_array_equal(est.search(log.test)[1], cpu.search(log.test)[1])
+
+
+def test_keynet_residual(log):
+    est = KeyNetRegressor(log.keys, residual=True, max_epochs=3, random_state=0)
+    assert np.isfinite(est.fit(log.train).predict(log.test)).all()

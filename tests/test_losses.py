@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sk_amips.losses import (
+    AmipsLoss,
+    gradient_matching,
+    score_consistency,
+    score_regression,
+)
+from sk_amips.nn import KeyNet, SupportNet
+
+N, C, D = 6, 3, 4
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Scores, keys, queries, their targets and weights of one batch."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    return {
+        "scores": normal(N, C),
+        "score_targets": normal(N, C),
+        "keys": normal(N, C, D),
+        "key_targets": normal(N, C, D),
+        "queries": normal(N, D),
+        "weight": normal(N).abs(),
+    }
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Queries with their exact support values and best keys in each partition."""
+    generator = torch.Generator().manual_seed(1)
+    keys = torch.randn(30, D, generator=generator, dtype=torch.float64)
+    queries = torch.randn(N, D, generator=generator, dtype=torch.float64)
+    scores = (queries @ keys.T).unflatten(1, (C, 10))
+    best = keys.unflatten(0, (C, 10))[torch.arange(C), scores.argmax(dim=2)]
+    return queries, scores.amax(dim=2), best
+
+
+def each(got, expected):
+    """Squared errors (n, c) of scores or of keys, in plain numpy."""
+    squares = (got.numpy() - expected.numpy()) ** 2
+    return squares if squares.ndim == 2 else squares.sum(axis=2) / D
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_score_regression(batch, weighted):
+    weight = batch["weight"] if weighted else None
+    errors = each(batch["scores"], batch["score_targets"])
+    rows = batch["weight"].numpy() if weighted else np.ones(N)
+    expected = sum(rows[i] * errors[i].sum() / C for i in range(N)) / N
+    loss = score_regression(batch["scores"], batch["score_targets"], weight)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_matching(batch, weighted):
+    weight = batch["weight"] if weighted else None
+    errors = each(batch["keys"], batch["key_targets"])
+    rows = batch["weight"].numpy() if weighted else np.ones(N)
+    expected = sum(rows[i] * errors[i].sum() / C for i in range(N)) / N
+    loss = gradient_matching(batch["keys"], batch["key_targets"], weight)
+    assert loss.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_score_consistency(batch, weighted):
+    weight = batch["weight"] if weighted else None
+    scores = np.einsum("ncd,nd->nc", batch["keys"].numpy(), batch["queries"].numpy())
+    errors = (scores - batch["score_targets"].numpy()) ** 2
+    rows = batch["weight"].numpy() if weighted else np.ones(N)
+    loss = score_consistency(
+        batch["keys"], batch["queries"], batch["score_targets"], weight
+    )
+    assert loss.item() == pytest.approx((rows @ errors.mean(axis=1)) / N)
+
+
+def test_weights_of_one_change_nothing(batch):
+    arguments = batch["scores"], batch["score_targets"]
+    torch.testing.assert_close(
+        score_regression(*arguments, torch.ones(N, dtype=torch.float64)),
+        score_regression(*arguments),
+    )
+
+
+def test_a_weight_counts_as_copies(batch):
+    """Up to the number of rows, over which the mean is taken."""
+    weight = torch.tensor([1, 2, 0, 1, 3, 1])
+    keys, targets = batch["keys"], batch["key_targets"]
+    copies = [tensor.repeat_interleave(weight, dim=0) for tensor in (keys, targets)]
+    weighted = gradient_matching(keys, targets, weight.double())
+    torch.testing.assert_close(weighted * N, gradient_matching(*copies) * weight.sum())
+
+
+def test_partitions_are_averaged(batch):
+    columns = [
+        score_regression(batch["scores"][:, [j]], batch["score_targets"][:, [j]])
+        for j in range(C)
+    ]
+    torch.testing.assert_close(
+        score_regression(batch["scores"], batch["score_targets"]), sum(columns) / C
+    )
+
+
+def test_all_vanish_at_the_truth(truth):
+    """The exact support function and its gradient, the best key."""
+    queries, scores, keys = truth
+    assert score_regression(scores, scores) == 0
+    assert gradient_matching(keys, keys) == 0
+    assert score_consistency(keys, queries, scores) < 1e-24
+    by_euler = torch.einsum("ncd,nd->nc", keys, queries)
+    assert AmipsLoss()(by_euler, scores, keys, keys) < 1e-24
+
+
+def test_all_see_a_wrong_key(truth):
+    queries, scores, keys = truth
+    wrong = keys.roll(1, dims=0)
+    assert gradient_matching(wrong, keys) > 0.1
+    assert score_consistency(wrong, queries, scores) > 0.1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_amips_loss_is_the_weighted_sum(batch, weighted):
+    weight = batch["weight"] if weighted else None
+    scores = batch["scores"], batch["score_targets"]
+    keys = batch["keys"], batch["key_targets"]
+    loss = AmipsLoss(score_weight=0.3, key_weight=2.0, scale=5.0)(
+        *scores, *keys, weight
+    )
+    expected = (
+        0.3 * score_regression(*scores, weight) + 2.0 * gradient_matching(*keys, weight)
+    ) / 25
+    torch.testing.assert_close(loss, expected)
+
+
+def test_amips_loss_defaults(batch):
+    scores = batch["scores"], batch["score_targets"]
+    keys = batch["keys"], batch["key_targets"]
+    expected = score_regression(*scores) + gradient_matching(*keys)
+    torch.testing.assert_close(AmipsLoss()(*scores, *keys), expected)
+
+
+def test_amips_loss_of_a_key_net_is_score_consistency(batch):
+    net = KeyNet(D, [5], C).double()
+    scores, keys = net.scores_and_keys(batch["queries"])
+    torch.testing.assert_close(
+        AmipsLoss()(scores, batch["score_targets"]),
+        score_consistency(keys, batch["queries"], batch["score_targets"]),
+    )
+
+
+@pytest.mark.parametrize("missing", ["keys", "key_targets"])
+def test_key_loss_is_left_out_without_keys_or_targets(batch, missing):
+    arguments = batch | {missing: None}
+    loss = AmipsLoss(score_weight=0.5)(
+        *(
+            arguments[name]
+            for name in ("scores", "score_targets", "keys", "key_targets", "weight")
+        )
+    )
+    expected = score_regression(
+        batch["scores"], batch["score_targets"], batch["weight"]
+    )
+    torch.testing.assert_close(loss, 0.5 * expected)
+
+
+@given(unit=st.floats(1e-4, 1e4))
+def test_amips_loss_does_not_depend_on_the_unit(batch, unit):
+    names = ["scores", "score_targets", "keys", "key_targets"]
+    loss = AmipsLoss(0.3, 2.0, scale=1.7)(*(batch[name] for name in names))
+    other = AmipsLoss(0.3, 2.0, scale=1.7 * unit)(*(unit * batch[n] for n in names))
+    torch.testing.assert_close(other, loss)
+
+
+def test_some_partitions_only(batch):
+    """Keys of p < c partitions, with scores of all."""
+    loss = AmipsLoss()(
+        batch["scores"],
+        batch["score_targets"],
+        batch["keys"][:, :1],
+        batch["key_targets"][:, :1],
+    )
+    expected = (
+        each(batch["scores"], batch["score_targets"]).mean()
+        + each(batch["keys"], batch["key_targets"])[:, 0].mean()
+    )
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_a_step_down_the_loss_lowers_it(truth):
+    queries, scores, keys = truth
+    net = SupportNet(D, [8, 8], C, generator=torch.Generator().manual_seed(0)).double()
+
+    def loss():
+        values, gradients = net.scores_and_keys(queries)
+        return AmipsLoss()(values, scores, gradients, keys)
+
+    before = loss()
+    before.backward()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if parameter.grad is not None:
+                parameter -= 1e-4 * parameter.grad
+    assert loss() < before

@@ -1,0 +1,225 @@
+import pickle
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator
+
+from sk_amips import exact_search
+from sk_amips.metrics import (
+    match_rate,
+    recall_at_k,
+    recall_at_k_scorer,
+    relative_key_error,
+)
+
+# --- match rate
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "expected"),
+    [
+        ([1.0, 2.0, -1.0], [1.0, 2.0, -1.0], 1.0),
+        ([1.0, 2.0, -1.0], [0.9, 1.9, -1.1], 0.0),
+        ([1.0, 2.0, -1.0], [1.0, 1.5, -1.0], 2 / 3),
+        ([5.0], [5.0], 1.0),
+        ([0.0, 0.0], [0.0, -1e-9], 0.5),
+        ([1.0, 1.0], [-np.inf, 1.0], 0.5),
+    ],
+)
+def test_match_rate(true, found, expected):
+    rate = match_rate(true, found)
+    assert type(rate) is float
+    assert rate == pytest.approx(expected)
+
+
+def test_match_rate_looks_at_the_first_column():
+    true = [[3.0, 2.0], [3.0, 2.0]]
+    assert match_rate(true, [[3.0, 0.0], [2.0, 3.0]]) == 0.5
+    assert match_rate(true, [3.0, 3.0]) == 1.0
+
+
+@pytest.mark.parametrize("size", [1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_match_rate_up_to_a_millionth(size, sign):
+    true = np.full(2, sign * size)
+    found = true - size * np.array([5e-7, 2e-6])
+    assert match_rate(true, found) == 0.5
+
+
+def test_match_rate_weights():
+    true, found = [1.0, 1.0, 1.0], [1.0, 0.0, 1.0]
+    assert match_rate(true, found, sample_weight=[1, 2, 1]) == 0.5
+    assert match_rate(true, found, sample_weight=[0, 1, 0]) == 0.0
+
+
+def test_match_rate_lengths_differ():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        match_rate([1.0, 2.0], [1.0])
+
+
+# --- recall at k
+
+
+@pytest.mark.parametrize(
+    ("true", "found", "indices", "expected"),
+    [
+        pytest.param([[3, 2, 1]], [[3, 2, 1]], [[7, 4, 5]], 1.0, id="all"),
+        pytest.param([[3, 2, 1]], [[3, 1, 0]], [[7, 5, 6]], 2 / 3, id="some"),
+        pytest.param([[3, 2, 1]], [[0, 0, 0]], [[8, 9, 6]], 0.0, id="none"),
+        pytest.param([[3, 2, 1]], [[1, 2, 3]], [[5, 4, 7]], 1.0, id="any order"),
+        pytest.param([[3, 3]], [[3, 3]], [[8, 9]], 1.0, id="ties are hits"),
+        pytest.param([[3, 2]], [[2, 2]], [[8, 9]], 1.0, id="ties with the k-th"),
+        pytest.param([[3, 2]], [[3, 3]], [[7, 7]], 0.5, id="a key counts once"),
+        pytest.param([[3, 2, 2]], [[3, 3, 2]], [[7, 7, 5]], 2 / 3, id="once"),
+        pytest.param([[3, 2]], [[3, -np.inf]], [[7, -1]], 0.5, id="padding"),
+        pytest.param([[3, 2]], [[3, 3]], [[7, -1]], 0.5, id="-1 never counts"),
+        pytest.param([[3, 2]], [[3, 3]], [[-1, -1]], 0.0, id="-1 only"),
+        pytest.param([[-1, -2]], [[-1, -3]], [[7, 4]], 0.5, id="negative scores"),
+    ],
+)
+def test_recall(true, found, indices, expected):
+    recall = recall_at_k(true, found, indices)
+    assert type(recall) is float
+    assert recall == pytest.approx(expected)
+
+
+def test_recall_of_each_query():
+    recall = recall_at_k(
+        [[3, 2], [3, 2], [3, 2]],
+        [[3, 2], [3, 1], [0, 0]],
+        [[1, 2], [1, 3], [4, 5]],
+        average=False,
+    )
+    np.testing.assert_array_equal(recall, [1, 0.5, 0])
+
+
+def test_recall_at_fewer_than_all_columns():
+    true, found, indices = [[3, 2, 1]], [[3, 1, 2]], [[7, 5, 4]]
+    assert recall_at_k(true, found, indices, k=1) == 1.0
+    assert recall_at_k(true, found, indices, k=2) == 0.5
+    assert recall_at_k(true, found, indices, k=3) == 1.0
+    # More true scores than keys returned.
+    assert recall_at_k(true, [[3, 1]], [[7, 5]]) == 0.5
+
+
+def test_recall_up_to_a_millionth():
+    found = [[1.0, 0.5 - 2e-7], [1.0, 0.5 - 1e-6]]
+    recall = recall_at_k([[1.0, 0.5]] * 2, found, [[1, 2]] * 2, average=False)
+    np.testing.assert_array_equal(recall, [1, 0.5])
+
+
+@given(k=st.integers(1, 6), seed=st.integers(0, 2**16))
+def test_recall_is_that_of_the_sets(k, seed):
+    """Without ties, recall is the overlap of the two sets of keys."""
+    rng = np.random.default_rng(seed)
+    scores = rng.permuted(np.tile(np.arange(8.0), (5, 1)), axis=1)
+    order = np.argsort(-scores, axis=1)[:, :k]
+    found = rng.permuted(np.tile(np.arange(8), (5, 1)), axis=1)[:, :k]
+    recall = recall_at_k(
+        np.take_along_axis(scores, order, 1),
+        np.take_along_axis(scores, found, 1),
+        found,
+        average=False,
+    )
+    overlap = [len(set(a) & set(b)) / k for a, b in zip(order, found, strict=True)]
+    np.testing.assert_allclose(recall, overlap)
+
+
+def test_recall_of_exact_search_with_duplicate_keys(rng):
+    """Any of the copies is as good."""
+    keys = np.repeat(rng.normal(size=(10, 3)), 4, axis=0)
+    queries = rng.normal(size=(20, 3))
+    true, indices = exact_search(keys, queries, 2)
+    assert recall_at_k(true, true, indices) == 1.0
+    assert recall_at_k(true, true, indices + 2) == 1.0
+
+
+@pytest.mark.parametrize("short", ["true_scores", "found_scores", "found_indices"])
+def test_recall_needs_k_columns(short):
+    arrays = {
+        name: np.ones((2, 2 if name == short else 3), dtype=int)
+        for name in ("true_scores", "found_scores", "found_indices")
+    }
+    with pytest.raises(ValueError, match=rf"{short} must have at least k=3 columns"):
+        recall_at_k(**arrays, k=3)
+
+
+def test_recall_lengths_differ():
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        recall_at_k([[1.0]], [[1.0]], [[1], [2]])
+
+
+# --- relative key error
+
+
+@pytest.mark.parametrize(
+    ("predicted", "expected"),
+    [
+        ([[0, 2], [1, 0]], 0.0),
+        ([[0, 4], [4, 0]], 1.0),
+        ([[0, 3], [1, 0]], 0.125),
+        ([[2, 2], [1, 3]], 1.0),
+        ([[0, -2], [1, 0]], 2.0),
+    ],
+)
+def test_relative_key_error(predicted, expected):
+    """Distances of query and best key are 2 and 3."""
+    error = relative_key_error(predicted, [[0, 2], [1, 0]], [[0, 4], [4, 0]])
+    assert type(error) is float
+    assert error == pytest.approx(expected)
+
+
+def test_relative_key_error_leaves_out_queries_that_are_keys():
+    best = [[0.0, 2.0], [1.0, 0.0]]
+    queries = [[0.0, 4.0], [1.0, 0.0]]
+    assert relative_key_error([[0.0, 3.0], [9.0, 9.0]], best, queries) == 0.25
+    assert np.isnan(relative_key_error(best, best, best))
+
+
+def test_relative_key_error_shapes_differ():
+    with pytest.raises(ValueError, match=r"one shape, got \(1, 2\), \(1, 2\) and \(2,"):
+        relative_key_error([[0, 1]], [[0, 1]], [[0, 1], [1, 0]])
+
+
+# --- scorer
+
+
+class Searcher(BaseEstimator):
+    """Finds the exact keys, or those next to them when it has to be quick."""
+
+    def search(self, X, k, n_probe=None):
+        scores = np.tile(np.arange(9.0, 9 - k, -1), (len(X), 1))
+        indices = np.tile(np.arange(k), (len(X), 1))
+        return (scores, indices) if n_probe is None else (scores - n_probe, indices)
+
+    def _answer(self, X, k):
+        scores, indices = self.search(X, k)
+        return scores - 1, indices
+
+
+def test_scorer():
+    """Of k scores 9, 8, ... that are p too low, k - p reach the k-th best."""
+    X = np.zeros((3, 2))
+    assert recall_at_k_scorer(4)(Searcher(), X) == 0.75
+    assert recall_at_k_scorer(4, n_probe=2)(Searcher(), X) == 0.5
+    assert recall_at_k_scorer(4, n_probe=None)(Searcher(), X, y=None) == 1.0
+
+
+def test_scorer_is_shown_and_pickled():
+    scorer = pickle.loads(pickle.dumps(recall_at_k_scorer(3, n_probe=2)))
+    assert repr(scorer) == "recall_at_k_scorer(k=3, n_probe=2)"
+
+
+def test_metrics_grow_with_the_quality_of_the_answer(rng):
+    keys, queries = rng.normal(size=(50, 4)), rng.normal(size=(200, 4))
+    true, _ = exact_search(keys, queries, 5)
+    values = []
+    for noise in (3.0, 0.3, 0.0):
+        _, found = exact_search(keys, queries + noise * rng.normal(size=(200, 4)), 5)
+        scores = np.einsum("nkd,nd->nk", keys[found], queries)
+        values.append((match_rate(true, scores), recall_at_k(true, scores, found)))
+    assert values[-1] == (1.0, 1.0)
+    assert all(np.less(*pair).all() for pair in pairwise(values))
