@@ -26,6 +26,16 @@ def _weighted_mean(errors: Tensor, weight: Tensor | None) -> Tensor:
     return (errors if weight is None else weight * errors).mean()
 
 
+def _difference(predicted: Tensor, targets: Tensor) -> Tensor:
+    # Broadcasting (n, 1) against (n,) would compare every query with every other.
+    if predicted.shape != targets.shape:
+        raise ValueError(
+            "predictions and targets must have one shape, got "
+            f"{tuple(predicted.shape)} and {tuple(targets.shape)}."
+        )
+    return predicted - targets
+
+
 def score_regression(
     scores: Tensor, targets: Tensor, weight: Tensor | None = None
 ) -> Tensor:
@@ -42,7 +52,7 @@ def score_regression(
     -------
     loss : Tensor of shape ()
     """
-    return _weighted_mean((scores - targets).square(), weight)
+    return _weighted_mean(_difference(scores, targets).square(), weight)
 
 
 def gradient_matching(
@@ -61,7 +71,7 @@ def gradient_matching(
     -------
     loss : Tensor of shape ()
     """
-    return _weighted_mean((keys - targets).square(), weight)
+    return _weighted_mean(_difference(keys, targets).square(), weight)
 
 
 def score_consistency(

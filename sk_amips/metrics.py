@@ -72,7 +72,8 @@ def recall_at_k(
     0.5
     """
     true_scores, found_scores = _as_columns(true_scores, found_scores)
-    found_indices = check_array(found_indices, dtype=np.int64)
+    found_indices = check_array(found_indices, ensure_2d=False, dtype=np.int64)
+    found_indices = found_indices.reshape(len(found_indices), -1)
     check_consistent_length(found_scores, found_indices)
     k = found_scores.shape[1] if k is None else k
     for name, array in [

@@ -75,8 +75,18 @@ def spherical_kmeans(
     Returns
     -------
     partition : Partition
+
+    Raises
+    ------
+    ValueError
+        If there are fewer keys than lists.
     """
     n_keys, n_features = keys.shape
+    if not 1 <= n_partitions <= n_keys:
+        raise ValueError(
+            "n_partitions must be at least 1 and at most the number of keys, "
+            f"{n_keys}: got {n_partitions}."
+        )
     if n_partitions == 1:
         labels = np.zeros(n_keys, dtype=np.int32)
         return Partition(labels, _means(keys, labels, 1))

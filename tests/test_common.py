@@ -63,6 +63,7 @@ WIDTHS = {
         "regressors_int",
         "regressors_train",
     ],
+    20: ["all_zero_sample_weights_error"],
     30: ["sample_weight_equivalence_on_dense_data"],
 }
 WIDTH = {f"check_{name}": width for width, names in WIDTHS.items() for name in names}

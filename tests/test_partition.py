@@ -60,7 +60,7 @@ def test_kmeans_gives_lists(keys, dtype, n_partitions):
     assert_consistent(partition, keys, n_partitions)
 
 
-@pytest.mark.parametrize("n_partitions", [1, 2, 5, 40])
+@pytest.mark.parametrize("n_partitions", [1, 2, 5, 40, 150, 200])
 @pytest.mark.parametrize("n_distinct", [1, 2, 4])
 def test_no_list_is_empty_with_many_duplicates(rng, n_distinct, n_partitions):
     keys = rng.normal(size=(n_distinct, 4))[rng.integers(0, n_distinct, 200)]

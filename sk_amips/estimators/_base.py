@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -13,23 +14,13 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
-from skorch.callbacks import GradientNormClipping
 
-from .._device import resolve_device
 from .._validation import as_keys, check_same_width, key_norms
-from ..losses import AmipsLoss
-from ..partition import spherical_kmeans
-from ..training import AmipsNet, EpochProgress, TrainingData, ValidationStopping
+from ..partition import Partition, spherical_kmeans
+from ..training import TrainingData
+from ._build_net import OPTIMIZERS, build_net
 from ._search import SearchMixin
-from ._targets import given_targets, searched_targets, split_rows
-
-OPTIMIZERS = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-}
-
-MAX_SEED = np.iinfo(np.int32).max
+from ._targets import given_targets, searched_targets
 
 
 class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
@@ -110,10 +101,17 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
             If queries and keys differ in width, values are not finite, weights are
             negative or all zero, or a key has norm zero.
         """
-        going_on = self.warm_start and hasattr(self, "net_")
-        return self._fit(
-            X, y, sample_weight, groups, X_val, going_on, epochs=self.max_epochs
-        )
+        with self._restored_on_error():
+            self._begin(X, going_on=self.warm_start)
+            train = self._training_data(X, y, sample_weight)
+            valid = None
+            if X_val is not None:
+                valid = self._training_data(X_val)
+            elif self.early_stopping:
+                train, valid = train.split(
+                    self.validation_fraction, groups=groups, seed=self._seed()
+                )
+            return self._train(train, valid, epochs=self.max_epochs)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, sample_weight=None):
@@ -135,150 +133,84 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         self : object
             The estimator itself.
         """
-        return self._fit(
-            X, y, sample_weight, None, None, hasattr(self, "net_"), epochs=1
-        )
+        with self._restored_on_error():
+            self._begin(X, going_on=True)
+            return self._train(self._training_data(X, y, sample_weight), epochs=1)
 
-    def _fit(self, *args, **kwargs):
-        """Fit, or leave the estimator as it was when that fails."""
+    @contextmanager
+    def _restored_on_error(self):
+        """Leave the estimator as it was when something goes wrong."""
         before = vars(self).copy()
         try:
-            return self._fit_checked(*args, **kwargs)
+            yield
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
 
-    def _fit_checked(self, X, y, sample_weight, groups, X_val, going_on, epochs):
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=not going_on)
-        weight = self._normalised_weight(X, sample_weight)
-        if not going_on:
-            self._set_keys(X)
-        train = self._training_data(X, y)
-        train = replace(train, weight=weight)
-        valid = None
-        seeds = self._random_state.randint(MAX_SEED, size=3)
-        if X_val is not None:
-            X_val = validate_data(self, X_val, dtype=X.dtype, reset=False)
-            valid = self._training_data(X_val, None)
-        elif self.early_stopping and epochs > 1:
-            rows = split_rows(len(X), groups, self.validation_fraction, seeds[0])
-            train, valid = (train.subset(some) for some in rows)
-        if not going_on:
-            net = self._make_net(train, seeds[1], early_stopping=valid is not None)
-            net.initialize()
-            self._prepare_module(net.module_)
-            self.net_ = net
-        self.net_.partial_fit(train, valid, epochs=epochs, seed=seeds[2])
+    def _begin(self, X, *, going_on: bool) -> None:
+        """Set all that a first fit sets except the net."""
+        if going_on and hasattr(self, "net_"):
+            return
+        vars(self).pop("net_", None)
+        X = self._checked(X, reset=True)
+        keys = X if self.keys is None else as_keys(self.keys)
+        check_same_width(keys, X)
+        self._key_norms = key_norms(keys, allow_zero=self.keys is None)
+        self._random_state = check_random_state(self.random_state)
+        self.keys_ = keys
+        self.partition_ = self._partition(keys)
+
+    def _partition(self, keys: np.ndarray) -> Partition:
+        n_partitions = self.n_partitions
+        if n_partitions == "sqrt":
+            n_partitions = max(1, round(len(keys) ** 0.5))
+        return spherical_kmeans(keys, n_partitions, seed=self._seed())
+
+    def _training_data(self, X, y=None, sample_weight=None) -> TrainingData:
+        X = self._checked(X, reset=False)
+        if y is None:
+            data = searched_targets(
+                self.keys_,
+                X,
+                self.partition_,
+                max_norm=self._key_norms.max,
+                n_jobs=self.n_jobs,
+                device=self.device,
+            )
+        else:
+            data = given_targets(X, y, self.partition_.n_partitions)
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weight = (weight / weight.mean()).astype(np.float32)
+        return replace(data, weight=weight, winner_only=self._winner_only)
+
+    def _train(
+        self, train: TrainingData, valid: TrainingData | None = None, *, epochs: int
+    ):
+        if not hasattr(self, "net_"):
+            self.net_ = build_net(self, train, valid, seed=self._seed())
+        self.net_.partial_fit(train, valid, epochs=epochs, seed=self._seed())
         self.history_ = self.net_.history
         self.loss_curve_ = self.history_[:, "train_loss"]
         self.n_iter_ = len(self.history_)
         return self
 
-    def _set_keys(self, X: np.ndarray) -> None:
-        """Take over the keys, by reference, and partition them."""
-        keys = X if self.keys is None else as_keys(self.keys)
-        check_same_width(keys, X)
-        norms = key_norms(keys, allow_zero=self.keys is None)
-        random_state = check_random_state(self.random_state)
-        n_partitions = self.n_partitions
-        if n_partitions == "sqrt":
-            n_partitions = max(1, round(len(keys) ** 0.5))
-        if n_partitions > len(keys):
-            raise ValueError(
-                f"n_partitions must be at most the number of keys, {len(keys)}: "
-                f"got {n_partitions}."
-            )
-        self.partition_ = spherical_kmeans(
-            keys, n_partitions, seed=random_state.randint(MAX_SEED)
-        )
-        self.keys_ = keys
-        self._key_norms = norms
-        self._random_state = random_state
+    def _checked(self, X, *, reset: bool) -> np.ndarray:
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
 
-    def _hidden_sizes(self) -> list[int]:
-        sizes = np.atleast_1d(self.hidden_layer_sizes)
-        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or not (sizes > 0).all():
-            raise ValueError(
-                "hidden_layer_sizes must be positive integers, one a hidden layer: got "
-                f"{self.hidden_layer_sizes!r}."
-            )
-        return sizes.tolist()
-
-    def _normalised_weight(self, X, sample_weight) -> np.ndarray | None:
-        if sample_weight is None:
-            return None
-        weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
-        return (weight / weight.mean()).astype(np.float32)
-
-    def _training_data(self, X: np.ndarray, y) -> TrainingData:
-        if y is not None:
-            return given_targets(X, y, self.partition_.n_partitions)
-        data = searched_targets(
-            self.keys_,
-            X,
-            self.partition_,
-            max_norm=self._key_norms.max,
-            n_jobs=self.n_jobs,
-            device=self.device,
-        )
-        return replace(data, winner_only=self._winner_only)
-
-    def _make_net(
-        self, train: TrainingData, seed: int, *, early_stopping: bool
-    ) -> AmipsNet:
-        # The unit of the targets: keys' norm, or the size of given support values.
-        scale = self._key_norms.rms
-        if train.best is None or train.keys is not self.keys_:
-            scale = float(np.sqrt(np.square(train.scores, dtype=np.float64).mean()))
-        scale = scale or 1.0
-        factory, arguments = self._module_params()
-        arguments.update(
-            in_features=self.n_features_in_,
-            hidden_sizes=self._hidden_sizes(),
-            n_partitions=self.partition_.n_partitions,
-            inject_every=self.inject_every,
-            scale=scale,
-            seed=int(seed),
-        )
-        callbacks = [("clip", GradientNormClipping(1.0))]
-        if early_stopping and self.early_stopping:
-            stop = ValidationStopping(self.n_iter_no_change)
-            callbacks.append(("early_stopping", stop))
-        if self.verbose:
-            callbacks.append(("progress", EpochProgress(type(self).__name__)))
-        params = {
-            "module": factory,
-            **{f"module__{name}": value for name, value in arguments.items()},
-            "criterion": AmipsLoss,
-            "criterion__score_weight": self.score_weight,
-            "criterion__key_weight": self._key_weight()
-            if train.best is not None
-            else 0,
-            "criterion__scale": scale,
-            "optimizer": OPTIMIZERS.get(self.optimizer, self.optimizer),
-            "lr": self.lr,
-            "max_epochs": self.max_epochs,
-            "batch_size": self.batch_size,
-            "train_split": None,
-            "device": resolve_device(self.device),
-            "callbacks": callbacks + list(self.callbacks or []),
-            "callbacks__print_log": None,
-            "verbose": 0,
-        }
-        return AmipsNet(**(params | (self.net_params or {})))
+    def _seed(self) -> int:
+        return int(self._random_state.randint(np.iinfo(np.int32).max))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
     def __sklearn_clone__(self):
         # Keys go into the clone by reference; everything else is copied as usual.
-        keys, self.keys = self.keys, None
-        try:
-            copy = super().__sklearn_clone__()
-        finally:
-            self.keys = keys
-        return copy.set_params(keys=keys)
+        keyless = object.__new__(type(self))
+        vars(keyless).update(vars(self), keys=None)
+        return BaseEstimator.__sklearn_clone__(keyless).set_params(keys=self.keys)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .._validation import row_blocks, squared_norms
 from ..exact import probe_search
@@ -169,7 +169,7 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
 
     def _check_queries(self, X) -> np.ndarray:
         check_is_fitted(self)
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._checked(X, reset=False)
 
     def _top_k(self, X: np.ndarray, k: int, **kwargs):
         return top_k(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from ..exact import partition_search
@@ -12,7 +11,7 @@ from ..nn import unit_rows
 from ..partition import Partition
 from ..training import TrainingData
 
-__all__ = ["given_targets", "searched_targets", "split_rows"]
+__all__ = ["given_targets", "searched_targets"]
 
 
 def searched_targets(
@@ -69,22 +68,3 @@ def _per_unit_query(scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Scores of the queries' directions."""
     norms, _ = unit_rows(queries)
     return (scores / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-
-
-def split_rows(
-    n_rows: int, groups, validation_fraction: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows to validate on; no group is in both."""
-    if groups is None:
-        splitter = ShuffleSplit(1, test_size=validation_fraction, random_state=seed)
-    else:
-        groups = column_or_1d(groups)
-        if len(groups) != n_rows:
-            raise ValueError(
-                f"groups must have one entry a query: {n_rows} queries, "
-                f"{len(groups)} groups."
-            )
-        splitter = GroupShuffleSplit(
-            1, test_size=validation_fraction, random_state=seed
-        )
-    return next(splitter.split(np.empty(n_rows), groups=groups))

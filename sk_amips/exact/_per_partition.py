@@ -6,7 +6,7 @@ import numpy as np
 
 from .._validation import row_blocks
 from ..partition import Partition
-from ._search import rescore
+from ._search import rescore, scaled_queries
 
 __all__ = ["partition_search"]
 
@@ -20,6 +20,8 @@ def partition_search(
 
     These are the support values :math:`\sigma_j(x)` and best keys :math:`k^*_j(x)`. A
     matrix of all scores is never held: memory is the result's and one list's block.
+    Scores are compared in float32 and then computed in float64: of keys that tie within
+    float32's rounding any may be returned.
 
     Parameters
     ----------
@@ -44,8 +46,8 @@ def partition_search(
         members = partition.members(j)
         block_keys = np.asarray(keys[members], dtype=np.float32)
         for rows in blocks:
-            block = np.asarray(queries[rows], dtype=np.float32) @ block_keys.T
-            indices[rows, j] = members[block.argmax(axis=1)]
+            block = scaled_queries(queries[rows]).astype(np.float32)
+            indices[rows, j] = members[(block @ block_keys.T).argmax(axis=1)]
     for rows in blocks:
         scores[rows] = rescore(keys, queries[rows], indices[rows])
     return scores, indices

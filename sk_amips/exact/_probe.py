@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..partition import Partition
-from ._search import SPARE, rescore, sort_by_score
+from ._search import SPARE, rescore, scaled_queries, sort_by_score
 
 __all__ = ["probe_search"]
 
@@ -20,7 +20,8 @@ def probe_search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best keys of the given lists for each query.
 
-    Lists are taken in turn, each with all queries that probe it.
+    Lists are taken in turn, each with all queries that probe it. A float32 pass keeps a
+    few keys more than asked for, among which float64 scores decide.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ def probe_search(
         rows = torch.from_numpy(visiting)
         members = partition.members(j)
         block = np.asarray(keys[members], dtype=np.float32)
-        scores = torch.from_numpy(queries[visiting].astype(np.float32) @ block.T)
+        scaled = scaled_queries(queries[visiting]).astype(np.float32)
+        scores = torch.from_numpy(scaled @ block.T)
         values, columns = torch.topk(scores, min(size, len(members)), dim=1)
         merged = torch.cat([best[rows], values], dim=1)
         places = torch.cat([index[rows], torch.from_numpy(members)[columns]], dim=1)

@@ -13,7 +13,14 @@ from sklearn.utils.validation import check_scalar
 from .._device import resolve_device
 from .._validation import as_keys, check_same_width, key_norms, row_blocks
 
-__all__ = ["check_k", "exact_search", "rescore", "sort_by_score", "top_k"]
+__all__ = [
+    "check_k",
+    "exact_search",
+    "rescore",
+    "scaled_queries",
+    "sort_by_score",
+    "top_k",
+]
 
 # Short-list entries beyond k: how many near ties are settled without a second pass.
 SPARE = 4
@@ -138,8 +145,7 @@ def _search_block(
     device: torch.device,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Top k of one block of queries: scores float64 and indices int64."""
-    # Scaling a query keeps the order of its scores, and keeps them in float32's range.
-    scaled = queries if offset is not None else _scaled(queries)
+    scaled = queries if offset is not None else scaled_queries(queries)
     margin = torch.from_numpy(_rounding_margin(scaled, max_norm, offset, device))
     size = min(k + SPARE, len(keys))
     best = torch.full((len(queries), size), -torch.inf, dtype=torch.float32)
@@ -206,8 +212,11 @@ def _score_blocks(
         yield rows.start, scores
 
 
-def _scaled(queries: np.ndarray) -> np.ndarray:
-    """Queries divided by their largest coordinate; a zero query stays zero."""
+def scaled_queries(queries: np.ndarray) -> np.ndarray:
+    """Queries divided by their largest coordinate; a zero query stays zero.
+
+    That keeps the order of their scores, and keeps the scores in float32's range.
+    """
     largest = np.abs(queries).max(axis=1, keepdims=True)
     return queries / np.where(largest > 0, largest, 1)
 

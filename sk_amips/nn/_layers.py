@@ -59,7 +59,7 @@ class Affine(nn.Module):
 
 
 def injected_layers(n_hidden: int, inject_every: int | None) -> list[int]:
-    """Indices of the layers after the first that read the input once more.
+    """List the layers after the first that read the input once more.
 
     Layer ``i`` of ``0..n_hidden - 1`` maps the ``i``-th hidden state onwards; every
     ``inject_every``-th of them reads the input, the last, linear one does not.
@@ -100,7 +100,7 @@ class InjectedStack(nn.Module):
         Initialisation of the :math:`W_i`: the signed one of all other layers; the
         weights of :func:`principled_non_negative`; or its weights and its biases.
     generator : torch.Generator or None
-        Source of randomness of the initialisation; global state is left alone.
+        Source of randomness of the initialisation; None: torch's global one.
     """
 
     def __init__(
@@ -154,6 +154,9 @@ class InjectedStack(nn.Module):
             layer.raw_weight.copy_(
                 lecun_normal(layer.raw_weight.shape, generator=generator)
             )
+        for layer in (self.first, *self.layers):
+            if layer.bias is not None:
+                layer.bias.zero_()
         for layer in self.layers:
             shape = layer.raw_weight.shape
             if init == "plain":

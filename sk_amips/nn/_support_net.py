@@ -49,7 +49,7 @@ class SupportNet(InjectedStack):
     scale : float, default=1.0
         Constant factor of the outputs, such as the typical norm of a key.
     generator : torch.Generator or None, default=None
-        Source of randomness of the initialisation.
+        Source of randomness of the initialisation; None: torch's global one.
 
     References
     ----------

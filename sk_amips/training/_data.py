@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import column_or_1d
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -49,6 +51,25 @@ class TrainingData(Dataset):
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def split(
+        self, validation_fraction: float, *, groups=None, seed: int = 0
+    ) -> tuple[TrainingData, TrainingData]:
+        """Split off validation data, by group where queries have groups."""
+        if groups is None:
+            splitter = ShuffleSplit(1, test_size=validation_fraction, random_state=seed)
+        else:
+            groups = column_or_1d(groups)
+            if len(groups) != len(self):
+                raise ValueError(
+                    f"groups must have one entry a query: {len(self)} queries, "
+                    f"{len(groups)} groups."
+                )
+            splitter = GroupShuffleSplit(
+                1, test_size=validation_fraction, random_state=seed
+            )
+        train, valid = next(splitter.split(self.scores, groups=groups))
+        return self.subset(train), self.subset(valid)
 
     def subset(self, rows: np.ndarray) -> TrainingData:
         """The same for some of the queries."""

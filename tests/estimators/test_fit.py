@@ -6,7 +6,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 
 from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
-from sk_amips.estimators import _base
+from sk_amips.training import TrainingData
 
 
 def weights_of(est):
@@ -128,16 +128,18 @@ def test_early_stopping_restores_the_best(make, log):
 def test_validation_keeps_groups_together(make, log, monkeypatch):
     seen = []
 
-    def spy(*args):
-        seen.append(original(*args))
-        return seen[-1]
+    def spy(*args, **kwargs):
+        seen.extend(split(*args, **kwargs))
+        return seen
 
-    original = _base.split_rows
-    monkeypatch.setattr(_base, "split_rows", spy)
-    make(early_stopping=True, validation_fraction=0.3).fit(log.train, groups=log.groups)
-    ((train, valid),) = seen
-    assert not set(log.groups[train]) & set(log.groups[valid])
-    assert sorted([*train, *valid]) == list(range(1000))
+    split = TrainingData.split
+    monkeypatch.setattr(TrainingData, "split", spy)
+    X = log.train.copy()
+    X[:, 0] = log.groups  # tells which group a row is of
+    make(early_stopping=True, validation_fraction=0.3).fit(X, groups=log.groups)
+    train, valid = (part.queries[:, 0] for part in seen)
+    assert not set(train) & set(valid)
+    assert sorted([*train, *valid]) == sorted(log.groups)
 
 
 def test_given_validation_queries(make, log):

@@ -67,6 +67,17 @@ def test_ties_by_lowest_index(rng, brute_force):
     np.testing.assert_array_equal(scores, expected[0])
 
 
+@pytest.mark.parametrize("key_size", [1e-30, 1e-22, 1e20, 1e30])
+@pytest.mark.parametrize("query_size", [1e-30, 1e-22, 1e20, 1e30])
+def test_scores_beyond_the_range_of_float32(
+    keys, queries, partition, query_size, key_size
+):
+    _, expected = partition_search(keys, queries, partition)
+    with np.errstate(over="ignore"):  # the scores that are returned are float32
+        _, indices = partition_search(key_size * keys, query_size * queries, partition)
+    np.testing.assert_array_equal(indices, expected)
+
+
 def test_best_of_all_lists_is_the_best_key(keys, queries, partition):
     scores, indices = partition_search(keys, queries, partition)
     best_scores, best = exact_search(keys, queries)

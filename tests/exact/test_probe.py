@@ -99,6 +99,19 @@ def test_scores_have_the_precision_of_the_queries(keys, queries, partition, dtyp
     assert scores.dtype == dtype
 
 
+@pytest.mark.parametrize("key_size", [1e-30, 1e-22, 1e20, 1e30])
+@pytest.mark.parametrize("query_size", [1e-30, 1e-22, 1e20, 1e30])
+def test_scores_beyond_the_range_of_float32(
+    rng, keys, queries, partition, query_size, key_size
+):
+    probes = draw_probes(rng, len(queries), 3)
+    expected = probe_search(keys, queries, partition, probes, 4)
+    keys, queries = key_size * keys, query_size * queries
+    scores, indices = probe_search(keys, queries, partition, probes, 4)
+    np.testing.assert_array_equal(indices, expected[1])
+    np.testing.assert_allclose(scores, key_size * query_size * expected[0], rtol=1e-9)
+
+
 def test_order_of_the_lists_does_not_matter(rng, keys, queries, partition):
     probes = draw_probes(rng, len(queries), 3)
     got = probe_search(keys, queries, partition, probes, 4)

@@ -120,6 +120,26 @@ def test_worse_later_blocks_leave_room_in_the_short_list(brute_force, keys, quer
         assert_found(got, brute_force(keys, query, k))
 
 
+def test_a_good_last_key_does_not_fill_the_room(brute_force, keys, queries):
+    """The same, but for the last key of all, in a block of its own."""
+    keys, query = keys[:513], queries[:1]
+    keys[256:512] = -10 * query
+    keys[512] = 10 * query
+    got = exact_search(keys, query, 254, max_memory=TINY)
+    assert_found(got, brute_force(keys, query, 254))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_near_ties_in_different_blocks(rng, k):
+    """Better by less than a rounding error, and the only such key of its block."""
+    keys = rng.normal(size=(700, D))
+    query = 10 * rng.normal(size=D)
+    near = [3, 300, 699]
+    keys[near] = query * (1 + 1e-9 * np.arange(3))[:, None]
+    _, indices = exact_search(keys, query[None], k, max_memory=TINY)
+    np.testing.assert_array_equal(indices, [near[::-1][:k]])
+
+
 def test_best_keys_in_the_last_block(brute_force, keys, queries):
     keys[-3:] *= 100
     got = exact_search(keys, queries, 5, max_memory=TINY)

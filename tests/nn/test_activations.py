@@ -23,8 +23,8 @@ def activation(request):
 @pytest.fixture
 def grid():
     """Points on both sides of the bend, zero among them."""
-    ends = torch.tensor([-100.0, -3.0, 3.0, 100.0], dtype=torch.float64)
-    middle = torch.linspace(-2, 2, 401, dtype=torch.float64)
+    ends = torch.tensor([-100.0, -3.0, 0.0, 3.0, 100.0], dtype=torch.float64)
+    middle = torch.linspace(-2, 2, 400, dtype=torch.float64)
     return torch.cat([ends, middle]).sort().values
 
 
