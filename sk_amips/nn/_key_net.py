@@ -89,7 +89,7 @@ class KeyNet(InjectedStack):
         keys : Tensor of shape (n_heads, in_features)
             For instance the centroids of the partitions.
         """
-        self.layers[-1].bias.copy_((keys / self.scale).reshape(-1))
+        self.layers[-1].bias.copy_((keys.to(self.scale) / self.scale).reshape(-1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Predicted best keys, ``(n, d) -> (n, c, d)``."""

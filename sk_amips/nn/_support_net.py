@@ -119,7 +119,7 @@ class SupportNet(InjectedStack):
         injection = self._injection(len(self.layers) - 1)
         if injection is None:
             raise ValueError("set_linear needs a net with inject_output=True.")
-        injection.raw_weight.copy_(weight / self.scale)
+        injection.raw_weight.copy_(weight.to(self.scale) / self.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Support values, ``(n, d) -> (n, c)``."""

@@ -25,7 +25,7 @@ class TrainingData(Dataset):
     The networks are homogeneous, so all scores are those of the queries' directions:
     ``x / ||x||``, zero for a zero query.
 
-    Parameters
+    Attributes
     ----------
     queries : ndarray of shape (n, d)
         Queries of any norm.

@@ -10,7 +10,7 @@ from sk_amips.training import TrainingData
 
 
 def weights_of(est):
-    return np.concatenate([p.detach().numpy().ravel() for p in parameters(est)])
+    return np.concatenate([p.detach().cpu().numpy().ravel() for p in parameters(est)])
 
 
 def parameters(est):
@@ -78,7 +78,9 @@ def test_given_targets_equal_searched_ones(make, log):
 
 def test_given_targets_are_what_is_learned(log):
     target = 3.0 * np.abs(log.train).sum(axis=1)
-    est = SupportNetRegressor(log.keys, max_epochs=60, lr=3e-3, random_state=0)
+    est = SupportNetRegressor(
+        log.keys, max_epochs=60, lr=3e-3, batch_size=100, random_state=0
+    )
     predicted = est.fit(log.train, target).predict(log.test)
     truth = 3.0 * np.abs(log.test).sum(axis=1)
     assert np.corrcoef(predicted, truth)[0, 1] > 0.9
