@@ -13,6 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import FixedLocator, NullFormatter, PercentFormatter
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GroupShuffleSplit
@@ -133,10 +134,13 @@ for name in rankings:
     axes.plot(work, rates, marker=".", label=name)
 axes.set(
     xscale="log",
-    xlabel="work of a query, network included (1 = score every key)",
+    xlabel="work of a query, network included (100 % = score every key)",
     ylabel="match rate on held-out queries",
     title="Finding the term that is meant",
 )
+axes.xaxis.set_major_locator(FixedLocator([0.02, 0.05, 0.1, 0.2, 0.5]))
+axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+axes.xaxis.set_minor_formatter(NullFormatter())
 axes.grid(alpha=0.3)
 axes.legend(title="lists ranked by")
 figure.savefig(FIGURE, dpi=150)
