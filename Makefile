@@ -1,9 +1,9 @@
-# `make help` lists the targets. Everything is installed in .venv, which is made on
-# first use and brought up to date when pyproject.toml or constraints.txt change.
+# `make help` lists the targets. Everything is installed in .venv (or VENV=folder), which
+# is made on first use and kept up to date with pyproject.toml and constraints.txt.
 
 PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 
 # Figures go to files, never to a window.

@@ -23,6 +23,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         raise ValueError(
             f"device must be 'auto', 'cpu', 'cuda' or a torch device, got {device!r}."
         ) from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be a CPU or a CUDA device, got {device}.")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device='cuda' was asked for, but torch sees no CUDA device.")
     return device

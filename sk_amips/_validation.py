@@ -8,17 +8,21 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
+from .nn import unit_rows
+
 __all__ = [
     "KeyNorms",
     "as_keys",
     "check_same_width",
     "key_norms",
     "row_blocks",
+    "row_norms",
     "squared_norms",
 ]
 
 # Rows read at a time when a pass over all keys is needed.
 _BLOCK_ROWS = 16_384
+_LARGEST_NORM = 1e35
 
 
 class KeyNorms(NamedTuple):
@@ -39,7 +43,7 @@ def as_keys(keys) -> np.ndarray:
     Parameters
     ----------
     keys : array-like of shape (n_keys, n_features)
-        An ndarray or memmap of floats is returned as the very same object, whatever its
+        A numeric ndarray or memmap is returned as the very same object, whatever its
         precision and order; anything else is converted once.
 
     Returns
@@ -53,7 +57,7 @@ def as_keys(keys) -> np.ndarray:
     """
     if sparse.issparse(keys):
         raise TypeError("keys must be a dense array, got a sparse one; use toarray().")
-    if isinstance(keys, np.ndarray) and np.issubdtype(keys.dtype, np.floating):
+    if isinstance(keys, np.ndarray) and keys.dtype.kind in "fiub":
         if keys.ndim != 2:
             raise ValueError(
                 f"keys must be a 2-D array of shape (n_keys, n_features), "
@@ -65,6 +69,14 @@ def as_keys(keys) -> np.ndarray:
     return check_array(
         keys, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="keys"
     )
+
+
+def row_norms(rows: np.ndarray) -> np.ndarray:
+    """Norm of each row, float64 of shape (n, 1), in blocks; no square overflows."""
+    norms = np.empty((len(rows), 1))
+    for some in row_blocks(len(rows), _BLOCK_ROWS):
+        norms[some] = unit_rows(rows[some])[0]
+    return norms
 
 
 def squared_norms(keys: np.ndarray) -> np.ndarray:
@@ -82,7 +94,8 @@ def key_norms(keys: np.ndarray, *, allow_zero: bool = False) -> KeyNorms:
     Raises
     ------
     ValueError
-        If a key holds NaN or infinity, or has norm zero (unless ``allow_zero``).
+        If a key holds NaN or infinity, or has norm zero (unless ``allow_zero``), or the
+        largest norm is out of float32's range.
     """
     squares = squared_norms(keys)
     finite = np.isfinite(squares)
@@ -92,10 +105,16 @@ def key_norms(keys: np.ndarray, *, allow_zero: bool = False) -> KeyNorms:
     if not allow_zero and not squares.all():
         row = int(np.argmin(squares != 0))
         raise ValueError(
-            f"keys contains a key of zero norm (first in row {row}); its score is "
-            "zero for every query: remove such rows."
+            f"keys contains a key of zero norm (first in row {row}), which has no "
+            "direction to learn."
         )
-    return KeyNorms(max=float(squares.max() ** 0.5), rms=float(squares.mean() ** 0.5))
+    largest = float(squares.max() ** 0.5)
+    if largest > _LARGEST_NORM or 0 < largest < 1 / _LARGEST_NORM:
+        raise ValueError(
+            f"keys have norms up to {largest:.3g}, out of the range of float32 "
+            f"arithmetic, {1 / _LARGEST_NORM:.0e} to {_LARGEST_NORM:.0e}: rescale them."
+        )
+    return KeyNorms(max=largest, rms=float(squares.mean() ** 0.5))
 
 
 def check_same_width(keys: np.ndarray, queries: np.ndarray) -> None:

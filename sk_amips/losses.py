@@ -141,7 +141,10 @@ class AmipsLoss(nn.Module):
         -------
         loss : Tensor of shape ()
         """
+        # Ahead of the squares, which could overflow.
+        scores, score_targets = scores / self.scale, score_targets / self.scale
         loss = self.score_weight * score_regression(scores, score_targets, weight)
         if keys is not None and key_targets is not None:
+            keys, key_targets = keys / self.scale, key_targets / self.scale
             loss = loss + self.key_weight * gradient_matching(keys, key_targets, weight)
-        return loss / self.scale**2
+        return loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 
 __all__ = ["match_rate", "recall_at_k", "recall_at_k_scorer", "relative_key_error"]
@@ -161,7 +162,10 @@ class recall_at_k_scorer:  # lower case: used like scikit-learn's make_scorer
         self.n_probe = n_probe
 
     def __call__(self, estimator, X, y=None) -> float:
-        """Recall@k of the estimator on the queries ``X``; ``y`` is ignored."""
+        """Recall@k of the estimator, which may end a pipeline, on the queries ``X``."""
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
         true_scores, _ = estimator.search(X, self.k)
         if self.n_probe == 1:
             found = estimator._answer(X, self.k)

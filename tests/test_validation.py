@@ -50,10 +50,10 @@ def test_other_numbers_are_converted(keys, convert):
     np.testing.assert_array_equal(converted, keys)
 
 
-def test_integers_are_converted():
-    converted = as_keys(np.arange(6).reshape(3, 2))
-    assert converted.dtype == np.float64
-    np.testing.assert_array_equal(converted, [[0, 1], [2, 3], [4, 5]])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_integers_are_passed_on(dtype):
+    keys = np.eye(3).astype(dtype)
+    assert as_keys(keys) is keys
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])

@@ -11,14 +11,14 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from .._validation import as_keys, check_same_width, key_norms
-from ..partition import Partition, spherical_kmeans
+from ..partition import spherical_kmeans
 from ..training import TrainingData
-from ._build_net import OPTIMIZERS, build_net
+from ._build_net import OPTIMIZERS, build_net, update_net
 from ._search import SearchMixin
 from ._targets import given_targets, searched_targets
 
@@ -42,7 +42,7 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "optimizer": [StrOptions(set(OPTIMIZERS)), HasMethods(["step", "zero_grad"])],
+        "optimizer": [StrOptions(set(OPTIMIZERS)), type],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -69,6 +69,8 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
 
     # Match only the key of the best list, when matching all would be too much work.
     _winner_only = False
+    # Whether predictions, and so targets, are keys rather than scores.
+    _predicts_keys = False
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, *, sample_weight=None, groups=None, X_val=None):
@@ -82,7 +84,8 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
             Targets to use instead of those of an exact search over the keys: support
             values, or best keys.
         sample_weight : array-like of shape (n_queries,), default=None
-            Weights of the queries, such as their counts in a log.
+            Weights of the queries, such as their counts in a log; only their ratios
+            within a call matter.
         groups : array-like of shape (n_queries,), default=None
             Source of each query. Queries of one group stay together when validation
             queries are split off.
@@ -99,19 +102,30 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         ------
         ValueError
             If queries and keys differ in width, values are not finite, weights are
-            negative or all zero, or a key has norm zero.
+            negative or all zero, a key has norm zero, or training diverges. The
+            estimator is then as it was before.
+
+        Notes
+        -----
+        In a pipeline that ends in a classifier or regressor, ``y`` reaches this step as
+        well: targets of another task are then learned as scores. Fit this step ahead of
+        the pipeline, and freeze it with :class:`sklearn.frozen.FrozenEstimator`.
         """
-        with self._restored_on_error():
-            self._begin(X, going_on=self.warm_start)
-            train = self._training_data(X, y, sample_weight)
+        with self._fitting(going_on=self.warm_start) as twin:
+            twin._begin(X)
+            if groups is not None:
+                groups = column_or_1d(groups)
+                check_consistent_length(X, groups)
+            train = twin._training_data(X, y, sample_weight)
             valid = None
             if X_val is not None:
-                valid = self._training_data(X_val)
+                valid = twin._training_data(X_val)
             elif self.early_stopping:
                 train, valid = train.split(
-                    self.validation_fraction, groups=groups, seed=self._seed()
+                    self.validation_fraction, groups=groups, seed=twin._seed()
                 )
-            return self._train(train, valid, epochs=self.max_epochs)
+            twin._train(train, valid)
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, sample_weight=None):
@@ -133,53 +147,68 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         self : object
             The estimator itself.
         """
-        with self._restored_on_error():
-            self._begin(X, going_on=True)
-            return self._train(self._training_data(X, y, sample_weight), epochs=1)
+        with self._fitting(going_on=True) as twin:
+            twin._begin(X)
+            twin._train(twin._training_data(X, y, sample_weight), epochs=1)
+        return self
 
     @contextmanager
-    def _restored_on_error(self):
-        """Leave the estimator as it was when something goes wrong."""
-        before = vars(self).copy()
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+    def _fitting(self, *, going_on: bool):
+        """A copy of the estimator to fit, whose state is taken over if that succeeds.
 
-    def _begin(self, X, *, going_on: bool) -> None:
-        """Set all that a first fit sets except the net."""
-        if going_on and hasattr(self, "net_"):
+        Until then the estimator predicts and searches as before, and so it does when
+        the fit fails or is interrupted.
+        """
+        twin = object.__new__(type(self))
+        going_on = going_on and hasattr(self, "net_")
+        vars(twin).update(
+            {k: v for k, v in vars(self).items() if going_on or not k.endswith("_")}
+        )
+        yield twin
+        self.__dict__ = vars(twin)
+
+    def _begin(self, X) -> None:
+        """Set what comes ahead of training, or see that it is as it was."""
+        if self.score_weight == 0 and self._key_weight() == 0:
+            raise ValueError("score_weight and key_weight must not both be zero.")
+        if hasattr(self, "net_"):
+            if self._n_partitions(self.keys_) != self.partition_.n_partitions:
+                raise ValueError(
+                    f"n_partitions changed from {self.partition_.n_partitions} to "
+                    f"{self.n_partitions!r}: fit anew with warm_start=False."
+                )
+            update_net(self, self.net_)
             return
-        vars(self).pop("net_", None)
         X = self._checked(X, reset=True)
         keys = X if self.keys is None else as_keys(self.keys)
         check_same_width(keys, X)
-        self._key_norms = key_norms(keys, allow_zero=self.keys is None)
-        self._random_state = check_random_state(self.random_state)
+        self.key_norms_ = key_norms(keys, allow_zero=self.keys is None)
+        self.random_state_ = check_random_state(self.random_state)
         self.keys_ = keys
-        self.partition_ = self._partition(keys)
+        self.partition_ = spherical_kmeans(
+            keys, self._n_partitions(keys), seed=self._seed()
+        )
 
-    def _partition(self, keys: np.ndarray) -> Partition:
-        n_partitions = self.n_partitions
-        if n_partitions == "sqrt":
-            n_partitions = max(1, round(len(keys) ** 0.5))
-        return spherical_kmeans(keys, n_partitions, seed=self._seed())
+    def _n_partitions(self, keys: np.ndarray) -> int:
+        if self.n_partitions == "sqrt":
+            return max(1, round(len(keys) ** 0.5))
+        return self.n_partitions
 
     def _training_data(self, X, y=None, sample_weight=None) -> TrainingData:
         X = self._checked(X, reset=False)
+        n_partitions = self.partition_.n_partitions
         if y is None:
             data = searched_targets(
                 self.keys_,
                 X,
                 self.partition_,
-                max_norm=self._key_norms.max,
+                max_norm=self.key_norms_.max,
+                with_keys=self._key_weight() > 0,
                 n_jobs=self.n_jobs,
                 device=self.device,
             )
         else:
-            data = given_targets(X, y, self.partition_.n_partitions)
+            data = given_targets(X, y, n_partitions, column_is_key=self._predicts_keys)
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
@@ -187,21 +216,24 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         return replace(data, weight=weight, winner_only=self._winner_only)
 
     def _train(
-        self, train: TrainingData, valid: TrainingData | None = None, *, epochs: int
-    ):
+        self,
+        train: TrainingData,
+        valid: TrainingData | None = None,
+        *,
+        epochs: int | None = None,
+    ) -> None:
         if not hasattr(self, "net_"):
-            self.net_ = build_net(self, train, valid, seed=self._seed())
+            self.net_ = build_net(self, train, seed=self._seed())
         self.net_.partial_fit(train, valid, epochs=epochs, seed=self._seed())
         self.history_ = self.net_.history
         self.loss_curve_ = self.history_[:, "train_loss"]
         self.n_iter_ = len(self.history_)
-        return self
 
     def _checked(self, X, *, reset: bool) -> np.ndarray:
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
 
     def _seed(self) -> int:
-        return int(self._random_state.randint(np.iinfo(np.int32).max))
+        return int(self.random_state_.randint(np.iinfo(np.int32).max))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

@@ -17,67 +17,112 @@ OPTIMIZERS = {
 }
 
 
-def build_net(
-    estimator, train: TrainingData, valid: TrainingData | None, *, seed: int
-) -> AmipsNet:
+# What the estimators decide, and net_params therefore cannot.
+RESERVED = {
+    "module",
+    "criterion",
+    "dataset",
+    "iterator_train",
+    "iterator_valid",
+    "train_split",
+    "warm_start",
+}
+
+
+def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
     """Build and initialize the net that an estimator trains.
 
     Parameters
     ----------
     estimator : BaseAmipsRegressor
         Its parameters, keys and partition say what to build.
-    train, valid : TrainingData
-        What the net will be trained and validated on.
+    train : TrainingData
+        What the net will be trained on.
     seed : int
         Seed of the initial weights.
     """
-    learns_keys = train.best is not None
-    scale = _unit(train) if train.keys is not estimator.keys_ else None
-    scale = scale or estimator._key_norms.rms or 1.0
+    scale = train.unit or estimator.key_norms_.rms or 1.0
+    params = {
+        **module_params(estimator),
+        "module__scale": scale,
+        "module__seed": seed,
+        "criterion": AmipsLoss,
+        "criterion__score_weight": estimator.score_weight,
+        "criterion__key_weight": estimator._key_weight(),
+        "criterion__scale": scale,
+        "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
+        "train_split": None,
+        "device": resolve_device(estimator.device),
+        "callbacks__print_log": None,
+        "verbose": 0,
+    }
+    params |= _training_params(estimator)
+    net = AmipsNet(**params).initialize()
+    estimator._prepare_module(net.module_)
+    return net
+
+
+def update_net(estimator, net: AmipsNet) -> None:
+    """Take over parameters of training that changed since the net was built.
+
+    Raises
+    ------
+    ValueError
+        If the network or its keys would have to be another.
+    """
+    old = net.get_params(deep=False)
+    for name, value in module_params(estimator).items():
+        if old[name] != value:
+            raise ValueError(
+                f"{name.removeprefix('module__')} changed from {old[name]!r} to "
+                f"{value!r}: fit anew with warm_start=False."
+            )
+    if estimator.keys is not None and np.shape(estimator.keys) != estimator.keys_.shape:
+        raise ValueError(
+            f"keys changed in shape from {estimator.keys_.shape} to "
+            f"{np.shape(estimator.keys)}: fit anew with warm_start=False."
+        )
+    params = _training_params(estimator)
+    net.callbacks = params.pop("callbacks")
+    changed = {k: v for k, v in params.items() if k not in old or old[k] != v}
+    net.set_params(**changed)
+    net.initialize_callbacks()
+
+
+def module_params(estimator) -> dict:
+    """Architecture of the network, in skorch's words."""
     factory, arguments = estimator._module_params()
     arguments |= {
         "in_features": estimator.n_features_in_,
         "hidden_sizes": _hidden_sizes(estimator.hidden_layer_sizes),
         "n_partitions": estimator.partition_.n_partitions,
         "inject_every": estimator.inject_every,
-        "scale": scale,
-        "seed": int(seed),
     }
-    params = {
-        "module": factory,
-        **{f"module__{name}": value for name, value in arguments.items()},
-        "criterion": AmipsLoss,
-        "criterion__score_weight": estimator.score_weight,
-        "criterion__key_weight": estimator._key_weight() if learns_keys else 0,
-        "criterion__scale": scale,
-        "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
+    return {"module": factory} | {f"module__{k}": v for k, v in arguments.items()}
+
+
+def _training_params(estimator) -> dict:
+    """Parameters that may change between calls."""
+    extra = estimator.net_params or {}
+    reserved = sorted(n for n in extra if n.split("__")[0] in RESERVED)
+    if reserved:
+        raise ValueError(f"net_params cannot set {reserved[0]!r}.")
+    return {
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
         "batch_size": estimator.batch_size,
-        "train_split": None,
-        "device": resolve_device(estimator.device),
-        "callbacks": _callbacks(estimator, valid),
-        "callbacks__print_log": None,
-        "verbose": 0,
-    }
-    net = AmipsNet(**(params | (estimator.net_params or {}))).initialize()
-    estimator._prepare_module(net.module_)
-    return net
+        "callbacks": _callbacks(estimator),
+    } | extra
 
 
-def _callbacks(estimator, valid: TrainingData | None) -> list:
+def _callbacks(estimator) -> list:
     callbacks = [("clip", GradientNormClipping(1.0))]
-    if estimator.early_stopping and valid is not None:
+    if estimator.early_stopping:
         stopping = ValidationStopping(estimator.n_iter_no_change)
         callbacks.append(("early_stopping", stopping))
     if estimator.verbose:
         callbacks.append(("progress", EpochProgress(type(estimator).__name__)))
     return callbacks + list(estimator.callbacks or [])
-
-
-def _unit(train: TrainingData) -> float:
-    """Typical size of the scores that a user gave."""
-    return float(np.sqrt(np.square(train.scores, dtype=np.float64).mean()))
 
 
 def _hidden_sizes(hidden_layer_sizes) -> list[int]:

@@ -65,9 +65,11 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Further callbacks of the skorch net.
     net_params : dict or None, default=None
         Further parameters of the skorch net, such as
-        ``{"optimizer__weight_decay": 0.1}``; they win over those above.
+        ``{"optimizer__weight_decay": 0.1}``; they win over those above. The norm of a
+        step's gradient is clipped to 1 unless ``{"callbacks__clip": None}``.
     warm_start : bool, default=False
         Whether :meth:`fit` goes on from the present network, partition and keys.
+        Parameters of training may change in between, those of the network may not.
     n_jobs : int or None, default=None
         Jobs of the exact search.
     random_state : int, RandomState instance or None, default=None
@@ -81,6 +83,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         The fitted net; ``net_.module_`` is the torch module.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         The keys, by reference.
+    key_norms_ : KeyNorms
+        Largest and root-mean-square norm of the keys.
     partition_ : Partition
         The lists of keys; ``partition_.labels_`` has the list of each key.
     history_ : skorch.History
@@ -89,6 +93,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Training loss of each epoch.
     n_iter_ : int
         Number of epochs.
+    random_state_ : RandomState instance
+        Source of further randomness.
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -120,6 +126,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "residual": ["boolean"],
     }
+
+    _predicts_keys = True
 
     def __init__(
         self,

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from .._validation import row_blocks, squared_norms
 from ..exact import probe_search
-from ..exact._search import check_k, rescore, sort_by_score, top_k
+from ..exact._rescore import rescore, sort_by_score
+from ..exact._search import check_k, top_k
 from ..metrics import match_rate
 from ..nn import unit_rows
 
@@ -36,7 +37,7 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
             Predicted largest inner product with the keys of each partition.
         """
         X = self._check_queries(X)
-        norms, scores = self._evaluate(X, lambda module, x: module.scores(x))
+        norms, scores = self._evaluate(X, _scores)
         return (norms * scores).astype(X.dtype)
 
     def transform(self, X) -> np.ndarray:
@@ -76,16 +77,7 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
             Rows of ``keys``; equal scores are in order of their index. Where the
             visited partitions hold fewer than ``k`` keys, -1 with score -inf.
         """
-        X = self._check_queries(X)
-        check_k(k, len(self.keys_))
-        n_partitions = self.partition_.n_partitions
-        if n_probe is None or n_probe >= n_partitions:
-            return self._top_k(X, k)
-        if n_probe < 1:
-            raise ValueError(f"n_probe must be at least 1 or None, got {n_probe}.")
-        predicted = self._evaluate(X, lambda module, x: module.scores(x))[1]
-        probes = np.argpartition(-predicted, n_probe - 1, axis=1)[:, :n_probe]
-        return probe_search(self.keys_, X, self.partition_, probes, k)
+        return self._search(self._check_queries(X), k, n_probe)
 
     def kneighbors(
         self,
@@ -116,26 +108,10 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
         indices : ndarray of shape (n_queries, n_neighbors), dtype int64
             Rows of ``keys``.
         """
-        check_is_fitted(self)
-        check_k(n_neighbors, len(self.keys_), "n_neighbors")
-        scores, indices = self.search(X, n_neighbors, n_probe)
-        return (-scores, indices) if return_distance else indices
-
-    def _answer(self, X, k: int = 1):
-        """Keys that the network finds with the least work, as of :meth:`search`.
-
-        With several partitions they come from the first partition alone. With one
-        partition they are the keys nearest to the predicted key in Euclidean distance.
-        """
-        if self.partition_.n_partitions > 1:
-            return self.search(X, k, n_probe=1)
         X = self._check_queries(X)
-        check_k(k, len(self.keys_))
-        # Nearest is largest <y, key> - ||key||^2 / 2.
-        offset = -0.5 * squared_norms(self.keys_)
-        _, indices = self._top_k(self._predicted_keys(X), k, offset=offset)
-        scores, indices = sort_by_score(rescore(self.keys_, X, indices), indices, k)
-        return scores.astype(X.dtype), indices
+        check_k(n_neighbors, len(self.keys_), "n_neighbors")
+        scores, indices = self._search(X, n_neighbors, n_probe)
+        return (-scores, indices) if return_distance else indices
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Match rate: share of queries whose exact best key the network finds.
@@ -159,10 +135,43 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
         score : float
             Between 0 and 1.
         """
-        X = self._check_queries(X)
-        exact, _ = self._top_k(X, 1)
-        found, _ = self._answer(X)
+        exact, _ = self.search(X)
+        found, _ = self._answer(X, 1)
         return match_rate(exact, found, sample_weight=sample_weight)
+
+    def _search(self, X: np.ndarray, k: int, n_probe: int | None):
+        """:meth:`search` of checked queries."""
+        check_k(k, len(self.keys_))
+        n_partitions = self.partition_.n_partitions
+        if n_probe is not None:
+            check_scalar(n_probe, "n_probe", (int, np.integer), min_val=1)
+        if n_probe is None or n_probe >= n_partitions:
+            return self._top_k(X, k)
+        found = []
+        for rows in row_blocks(len(X), max(1, _BLOCK_SIZE // n_partitions)):
+            predicted = self._evaluate(X[rows], _scores)[1]
+            probes = np.argpartition(-predicted, n_probe - 1, axis=1)[:, :n_probe]
+            found.append(probe_search(self.keys_, X[rows], self.partition_, probes, k))
+        scores, indices = zip(*found, strict=True)
+        return np.concatenate(scores), np.concatenate(indices)
+
+    def _answer(self, X, k: int):
+        """Keys that the network finds with the least work, as of :meth:`search`.
+
+        With several partitions they come from the first partition alone. With one
+        partition they are the keys nearest to the predicted key in Euclidean distance.
+        """
+        X = self._check_queries(X)
+        if self.partition_.n_partitions > 1:
+            return self._search(X, k, n_probe=1)
+        check_k(k, len(self.keys_))
+        # Nearest is largest <y, key> - ||key||^2 / 2; in units of the largest key's
+        # norm, so that no square leaves float32's range.
+        unit = self.key_norms_.max
+        offset = -0.5 * squared_norms(self.keys_) / unit
+        _, indices = self._top_k(self._predicted_keys(X) / unit, k, offset=offset)
+        scores, indices = sort_by_score(rescore(self.keys_, X, indices), indices, k)
+        return scores.astype(X.dtype), indices
 
     def _predicted_keys(self, X: np.ndarray) -> np.ndarray:
         return self._evaluate(X, _best_predicted_key)[1].astype(X.dtype)
@@ -176,7 +185,7 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
             self.keys_,
             X,
             k,
-            max_norm=self._key_norms.max,
+            max_norm=self.key_norms_.max,
             n_jobs=self.n_jobs,
             device=self.device,
             **kwargs,
@@ -200,6 +209,9 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
         return np.concatenate(norms), np.concatenate(outputs)
 
 
+def _scores(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return module.scores(x)
+
+
 def _best_predicted_key(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    best = module.scores(x).argmax(dim=1, keepdim=True)
-    return module.scores_and_keys(x, best)[1].squeeze(1)
+    return module.scores_and_keys(x, "best")[1].squeeze(1)

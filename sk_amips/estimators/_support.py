@@ -75,9 +75,11 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Further callbacks of the skorch net.
     net_params : dict or None, default=None
         Further parameters of the skorch net, such as
-        ``{"optimizer__weight_decay": 0.1}``; they win over those above.
+        ``{"optimizer__weight_decay": 0.1}``; they win over those above. The norm of a
+        step's gradient is clipped to 1 unless ``{"callbacks__clip": None}``.
     warm_start : bool, default=False
         Whether :meth:`fit` goes on from the present network, partition and keys.
+        Parameters of training may change in between, those of the network may not.
     n_jobs : int or None, default=None
         Jobs of the exact search.
     random_state : int, RandomState instance or None, default=None
@@ -91,6 +93,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
         The fitted net; ``net_.module_`` is the torch module.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         The keys, by reference.
+    key_norms_ : KeyNorms
+        Largest and root-mean-square norm of the keys.
     partition_ : Partition
         The lists of keys; ``partition_.labels_`` has the list of each key.
     history_ : skorch.History
@@ -99,6 +103,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Training loss of each epoch.
     n_iter_ : int
         Number of epochs.
+    random_state_ : RandomState instance
+        Source of further randomness.
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -207,7 +213,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
     def _key_weight(self) -> float:
         if self.key_weight != "auto":
             return self.key_weight
-        return 10.0 if self.partition_.n_partitions == 1 else 0.0
+        return 10.0 if self.n_partitions == 1 else 0.0
 
     def _module_params(self):
         return build_support_net, {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from .._validation import row_norms
 from ..exact import partition_search
 from ..exact._search import top_k
-from ..nn import unit_rows
 from ..partition import Partition
 from ..training import TrainingData
 
@@ -20,20 +20,25 @@ def searched_targets(
     partition: Partition,
     *,
     max_norm: float,
+    with_keys: bool,
     n_jobs: int | None,
     device: str,
 ) -> TrainingData:
-    """Training data whose targets are found by exact search."""
+    """Training data whose targets, scores and maybe keys, are found by exact search."""
+    options = {"n_jobs": n_jobs, "device": device}
     if partition.n_partitions == 1:
-        scores, best = top_k(
-            keys, queries, 1, max_norm=max_norm, n_jobs=n_jobs, device=device
-        )
+        scores, best = top_k(keys, queries, 1, max_norm=max_norm, **options)
     else:
-        scores, best = partition_search(keys, queries, partition)
-    return TrainingData(queries, _per_unit_query(scores, queries), best, keys)
+        scores, best = partition_search(keys, queries, partition, **options)
+    scores = _per_unit_query(scores, queries)
+    if not with_keys:
+        return TrainingData(queries, scores)
+    return TrainingData(queries, scores, best, keys)
 
 
-def given_targets(queries: np.ndarray, y, n_partitions: int) -> TrainingData:
+def given_targets(
+    queries: np.ndarray, y, n_partitions: int, *, column_is_key: bool
+) -> TrainingData:
     """Training data whose targets are the user's.
 
     Parameters
@@ -43,6 +48,8 @@ def given_targets(queries: np.ndarray, y, n_partitions: int) -> TrainingData:
         Support values, or best keys.
     n_partitions : int
         Must be one: ``y`` does not say what the best key of each list is.
+    column_is_key : bool
+        What a ``y`` of shape (n, 1) means when queries have one feature.
     """
     if n_partitions != 1:
         raise ValueError(
@@ -51,7 +58,8 @@ def given_targets(queries: np.ndarray, y, n_partitions: int) -> TrainingData:
         )
     y = check_array(y, ensure_2d=False, dtype=[np.float64, np.float32], input_name="y")
     check_consistent_length(queries, y)
-    if y.ndim == 2 and y.shape[1] == queries.shape[1] and y.shape[1] > 1:
+    is_key = y.ndim == 2 and y.shape[1] == queries.shape[1]
+    if is_key and (y.shape[1] > 1 or column_is_key):
         scores = np.einsum("nd,nd->n", queries, y, dtype=np.float64)[:, None]
         rows = np.arange(len(y))[:, None]
         return TrainingData(queries, _per_unit_query(scores, queries), rows, y)
@@ -61,10 +69,12 @@ def given_targets(queries: np.ndarray, y, n_partitions: int) -> TrainingData:
             f"(n_queries, {queries.shape[1]}); got shape {y.shape}."
         )
     y = column_or_1d(y, warn=True)
-    return TrainingData(queries, _per_unit_query(y[:, None], queries))
+    scores = _per_unit_query(y[:, None], queries)
+    unit = float(np.sqrt(np.square(scores, dtype=np.float64).mean()))
+    return TrainingData(queries, scores, unit=unit)
 
 
 def _per_unit_query(scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Scores of the queries' directions."""
-    norms, _ = unit_rows(queries)
+    norms = row_norms(queries)
     return (scores / np.where(norms > 0, norms, 1.0)).astype(np.float32)

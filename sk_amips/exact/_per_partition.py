@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from joblib import Parallel, delayed
 
+from .._device import resolve_device
 from .._validation import row_blocks
 from ..partition import Partition
-from ._search import rescore, scaled_queries
+from ._scan import scaled_queries
+from ._search import MAX_MEMORY
 
 __all__ = ["partition_search"]
 
@@ -14,14 +18,19 @@ _QUERY_ROWS = 4096
 
 
 def partition_search(
-    keys: np.ndarray, queries: np.ndarray, partition: Partition
+    keys: np.ndarray,
+    queries: np.ndarray,
+    partition: Partition,
+    *,
+    n_jobs: int | None = None,
+    max_memory: int = MAX_MEMORY,
+    device: str = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Best key of each partition for each query.
 
-    These are the support values :math:`\sigma_j(x)` and best keys :math:`k^*_j(x)`. A
-    matrix of all scores is never held: memory is the result's and one list's block.
-    Scores are compared in float32 and then computed in float64: of keys that tie within
-    float32's rounding any may be returned.
+    These are the support values :math:`\sigma_j(x)` and best keys :math:`k^*_j(x)`,
+    found in float32: of keys that tie within its rounding any may be returned. A matrix
+    of all scores is never held.
 
     Parameters
     ----------
@@ -31,23 +40,51 @@ def partition_search(
         Queries.
     partition : Partition
         The ``c`` lists of keys.
+    n_jobs : int or None, default=None
+        Blocks of queries searched at the same time, through joblib.
+    max_memory : int, default=67108864
+        Bytes that a block of scores may take.
+    device : {"auto", "cpu", "cuda"} or torch device, default="auto"
+        Where to compute.
 
     Returns
     -------
-    scores : ndarray of shape (n_queries, c), dtype float32
+    scores : ndarray of shape (n_queries, c)
+        In the precision of the queries.
     indices : ndarray of shape (n_queries, c), dtype int64
         Rows of ``keys``.
     """
+    blocks = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(_search_block)(
+            keys, queries[rows], partition, max_memory, resolve_device(device)
+        )
+        for rows in row_blocks(len(queries), _QUERY_ROWS)
+    )
+    return (
+        np.concatenate([scores for scores, _ in blocks]),
+        np.concatenate([indices for _, indices in blocks]),
+    )
+
+
+def _search_block(
+    keys: np.ndarray,
+    queries: np.ndarray,
+    partition: Partition,
+    max_memory: int,
+    device: torch.device,
+) -> tuple[np.ndarray, np.ndarray]:
+    scaled = torch.from_numpy(scaled_queries(queries).astype(np.float32)).to(device)
     shape = (len(queries), partition.n_partitions)
+    scores = np.full(shape, -np.inf, dtype=np.float32)
     indices = np.empty(shape, dtype=np.int64)
-    scores = np.empty(shape, dtype=np.float32)
-    blocks = row_blocks(len(queries), _QUERY_ROWS)
+    size = max(1, max_memory // (4 * max(scaled.shape)))
     for j in range(partition.n_partitions):
         members = partition.members(j)
-        block_keys = np.asarray(keys[members], dtype=np.float32)
-        for rows in blocks:
-            block = scaled_queries(queries[rows]).astype(np.float32)
-            indices[rows, j] = members[(block @ block_keys.T).argmax(axis=1)]
-    for rows in blocks:
-        scores[rows] = rescore(keys, queries[rows], indices[rows])
-    return scores, indices
+        for some in row_blocks(len(members), size):
+            block = torch.from_numpy(keys[members[some]].astype(np.float32)).to(device)
+            best, place = (scaled @ block.T).max(dim=1)
+            best, place = best.cpu().numpy(), members[some][place.cpu().numpy()]
+            better = best > scores[:, j]
+            scores[better, j] = best[better]
+            indices[better, j] = place[better]
+    return scores * np.abs(queries).max(axis=1, keepdims=True), indices

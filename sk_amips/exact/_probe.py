@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from .._device import resolve_device
 from ..partition import Partition
-from ._search import SPARE, rescore, scaled_queries, sort_by_score
+from ._rescore import sort_by_score
+from ._scan import Scan
+from ._search import MAX_MEMORY, search_block
 
 __all__ = ["probe_search"]
 
@@ -20,8 +22,7 @@ def probe_search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best keys of the given lists for each query.
 
-    Lists are taken in turn, each with all queries that probe it. A float32 pass keeps a
-    few keys more than asked for, among which float64 scores decide.
+    Lists are taken in turn, each searched exactly with all queries that probe it.
 
     Parameters
     ----------
@@ -44,25 +45,22 @@ def probe_search(
     indices : ndarray of shape (n_queries, k), dtype int64
         Rows of ``keys``, or -1; keys of equal score are in order of their index.
     """
-    size = k + SPARE
-    best = torch.full((len(queries), size), -torch.inf)
-    index = torch.full((len(queries), size), -1)
+    scores = np.full((len(queries), k), -np.inf)
+    indices = np.full((len(queries), k), -1)
     visitors = np.argsort(probes, axis=None, kind="stable") // probes.shape[1]
     counts = np.bincount(probes.ravel(), minlength=partition.n_partitions)
     ends = np.cumsum(counts)
     for j in np.flatnonzero(counts):
-        visiting = visitors[ends[j] - counts[j] : ends[j]]
-        rows = torch.from_numpy(visiting)
+        rows = visitors[ends[j] - counts[j] : ends[j]]
         members = partition.members(j)
-        block = np.asarray(keys[members], dtype=np.float32)
-        scaled = scaled_queries(queries[visiting]).astype(np.float32)
-        scores = torch.from_numpy(scaled @ block.T)
-        values, columns = torch.topk(scores, min(size, len(members)), dim=1)
-        merged = torch.cat([best[rows], values], dim=1)
-        places = torch.cat([index[rows], torch.from_numpy(members)[columns]], dim=1)
-        best[rows], order = torch.topk(merged, size, dim=1)
-        index[rows] = places.gather(1, order)
-    short_list = index.numpy()
-    exact = np.where(short_list < 0, -np.inf, rescore(keys, queries, short_list))
-    scores, indices = sort_by_score(exact, short_list, k)
+        block = keys[members]
+        # Lists are small: the CPU is done before they would be on another device.
+        norm = np.sqrt(np.einsum("nd,nd->n", block, block, dtype=np.float64).max())
+        scan = Scan(block, norm, resolve_device("cpu"), MAX_MEMORY)
+        found_scores, found = search_block(scan, queries[rows], min(k, len(members)))
+        scores[rows], indices[rows] = sort_by_score(
+            np.concatenate([scores[rows], found_scores], axis=1),
+            np.concatenate([indices[rows], members[found]], axis=1),
+            k,
+        )
     return scores.astype(queries.dtype), indices

@@ -7,6 +7,8 @@ bias-free :class:`SupportNet` with a homogeneous activation has that by construc
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -66,12 +68,15 @@ class RadialSupportNet(nn.Module):
         return self(x)
 
     def scores_and_keys(
-        self, x: Tensor, partitions: Tensor | None = None
+        self, x: Tensor, partitions: Tensor | Literal["best"] | None = None
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`SupportNet.scores_and_keys`."""
         norm, u = split_direction(x)
         values, gradients = self.net.scores_and_keys(u, partitions)
-        chosen = values if partitions is None else values.gather(1, partitions)
+        if isinstance(partitions, str):
+            chosen = values.amax(dim=1, keepdim=True)
+        else:
+            chosen = values if partitions is None else values.gather(1, partitions)
         radial = chosen - (gradients @ u.unsqueeze(-1)).squeeze(-1)
         return norm * values, gradients + radial.unsqueeze(-1) * u.unsqueeze(1)
 
@@ -102,7 +107,7 @@ class DirectionalKeyNet(nn.Module):
         return self.scores_and_keys(x)[0]
 
     def scores_and_keys(
-        self, x: Tensor, partitions: Tensor | None = None
+        self, x: Tensor, partitions: Tensor | Literal["best"] | None = None
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`KeyNet.scores_and_keys`."""
         norm, u = split_direction(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ class KeyNet(InjectedStack):
         return self.scores_and_keys(x)[0]
 
     def scores_and_keys(
-        self, x: Tensor, partitions: Tensor | None = None
+        self, x: Tensor, partitions: Tensor | Literal["best"] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Scores ``<g(x), x>`` and predicted best keys.
 
@@ -111,8 +112,9 @@ class KeyNet(InjectedStack):
         ----------
         x : Tensor of shape (n, d)
             Queries.
-        partitions : Tensor of shape (n, p), dtype int64, optional
-            Partitions whose key is wanted; all when None.
+        partitions : Tensor of shape (n, p), dtype int64, or "best", optional
+            Partitions whose key is wanted; "best": that of the largest score, so that
+            p = 1; all when None.
 
         Returns
         -------
@@ -121,6 +123,8 @@ class KeyNet(InjectedStack):
         """
         keys = self(x)
         scores = (keys @ x.unsqueeze(-1)).squeeze(-1)
+        if isinstance(partitions, str):
+            partitions = scores.argmax(dim=1, keepdim=True)
         if partitions is not None:
             keys = keys.take_along_dim(partitions.unsqueeze(-1), dim=1)
         return scores, keys

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -130,7 +131,7 @@ class SupportNet(InjectedStack):
         return self(x)
 
     def scores_and_keys(
-        self, x: Tensor, partitions: Tensor | None = None
+        self, x: Tensor, partitions: Tensor | Literal["best"] | None = None
     ) -> tuple[Tensor, Tensor]:
         """Support values and their gradients in ``x``, the predicted best keys.
 
@@ -138,8 +139,9 @@ class SupportNet(InjectedStack):
         ----------
         x : Tensor of shape (n, d)
             Queries.
-        partitions : Tensor of shape (n, p), dtype int64, optional
-            Partitions whose gradient is wanted; all when None.
+        partitions : Tensor of shape (n, p), dtype int64, or "best", optional
+            Partitions whose gradient is wanted; "best": that of the largest score, so
+            that p = 1; all when None.
 
         Returns
         -------
@@ -147,5 +149,7 @@ class SupportNet(InjectedStack):
         keys : Tensor of shape (n, p or c, d)
         """
         values = self.preactivations(x)
+        if isinstance(partitions, str):
+            partitions = values[-1].argmax(dim=1, keepdim=True)
         gradients = self.jacobian_rows(values[:-1], partitions)
         return self.scale * values[-1], self.scale * gradients

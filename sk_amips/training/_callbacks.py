@@ -44,7 +44,7 @@ class EpochProgress(Callback):
 
     def on_train_begin(self, net, **kwargs):
         self.bar_ = tqdm(
-            total=net.max_epochs, desc=self.name, unit="epoch", file=sys.stderr
+            total=net.epochs_, desc=self.name, unit="epoch", file=sys.stderr
         )
 
     def on_epoch_end(self, net, **kwargs):

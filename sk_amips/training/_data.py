@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils import column_or_1d
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -40,6 +39,10 @@ class TrainingData(Dataset):
         Weights of the queries, of mean one.
     winner_only : bool
         With several partitions, match only the key of the best one.
+    unit : float or None
+        Typical size of the scores, where it is not that of the keys' norms.
+    rows : ndarray of shape (n_rows,), dtype int64, or None
+        Which of the queries these data are; None: all.
     """
 
     queries: np.ndarray
@@ -48,41 +51,25 @@ class TrainingData(Dataset):
     keys: np.ndarray | None = None
     weight: np.ndarray | None = None
     winner_only: bool = False
+    unit: float | None = None
+    rows: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return len(self.queries)
+        return len(self.queries if self.rows is None else self.rows)
 
     def split(
         self, validation_fraction: float, *, groups=None, seed: int = 0
     ) -> tuple[TrainingData, TrainingData]:
         """Split off validation data, by group where queries have groups."""
-        if groups is None:
-            splitter = ShuffleSplit(1, test_size=validation_fraction, random_state=seed)
-        else:
-            groups = column_or_1d(groups)
-            if len(groups) != len(self):
-                raise ValueError(
-                    f"groups must have one entry a query: {len(self)} queries, "
-                    f"{len(groups)} groups."
-                )
-            splitter = GroupShuffleSplit(
-                1, test_size=validation_fraction, random_state=seed
-            )
+        Splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+        splitter = Splitter(1, test_size=validation_fraction, random_state=seed)
         train, valid = next(splitter.split(self.scores, groups=groups))
-        return self.subset(train), self.subset(valid)
-
-    def subset(self, rows: np.ndarray) -> TrainingData:
-        """The same for some of the queries."""
-        return replace(
-            self,
-            queries=self.queries[rows],
-            scores=self.scores[rows],
-            best=None if self.best is None else self.best[rows],
-            weight=None if self.weight is None else self.weight[rows],
-        )
+        return replace(self, rows=train), replace(self, rows=valid)
 
     def take(self, rows: np.ndarray) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Network inputs and targets of a batch, as CPU tensors."""
+        if self.rows is not None:
+            rows = self.rows[rows]
         x = {"x": torch.from_numpy(unit_rows(self.queries[rows])[1])}
         y = {"score_targets": torch.from_numpy(self.scores[rows])}
         if self.weight is not None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from copy import deepcopy
+
+import numpy as np
 from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.utils import to_tensor
@@ -32,16 +36,42 @@ class AmipsNet(NeuralNet):
         ``seed`` fixes the order of the batches; the net must be initialized.
         """
         self.seed_ = seed
-        self.notify("on_train_begin", X=X, y=y)
-        try:
-            self.fit_loop(X, y, epochs=epochs)
-        except KeyboardInterrupt:
-            # skorch's early stopping signals by the same exception as the keyboard.
-            if not self._early_stopped():
-                raise
-        finally:
-            self.notify("on_train_end", X=X, y=y)
+        self.epochs_ = self.max_epochs if epochs is None else epochs
+        self.learns_keys_ = X.best is not None and self.criterion_.key_weight > 0
+        with self._restored_on_error():
+            self.notify("on_train_begin", X=X, y=y)
+            try:
+                self.fit_loop(X, y, epochs=self.epochs_)
+            except KeyboardInterrupt:
+                # skorch's early stopping signals by the exception of the keyboard.
+                if not self._early_stopped():
+                    raise
+            finally:
+                self.notify("on_train_end", X=X, y=y)
         return self
+
+    @contextmanager
+    def _restored_on_error(self):
+        """Put weights, optimizer and history back when training does not end well."""
+        weights = deepcopy(self.module_.state_dict())
+        optimizer = deepcopy(self.optimizer_.state_dict())
+        n_epochs = len(self.history)
+        try:
+            yield
+        except BaseException:
+            self.module_.load_state_dict(weights)
+            self.optimizer_.load_state_dict(optimizer)
+            del self.history[n_epochs:]
+            raise
+
+    def on_epoch_end(self, net, **kwargs):
+        """Stop with an error where the loss is no longer a number."""
+        super().on_epoch_end(net, **kwargs)
+        if not np.isfinite(self.history[-1, "batches", :, "train_loss"]).all():
+            raise ValueError(
+                f"training diverged in epoch {len(self.history)}: the loss is not "
+                f"finite; a smaller lr than {self.lr} may help."
+            )
 
     def _early_stopped(self) -> bool:
         return any(
@@ -65,7 +95,7 @@ class AmipsNet(NeuralNet):
     def infer(self, x, **fit_params):
         """Scores and, if there is a use for them, keys of a batch."""
         x = to_tensor(x, device=self.device)
-        if self.criterion_.key_weight == 0:
+        if not self.learns_keys_:
             return self.module_.scores(x["x"]), None
         return self.module_.scores_and_keys(**x)
 

@@ -32,7 +32,12 @@ def broken(value, row=3):
         ({}, {"y": np.full(9, np.nan)}, ValueError, "Input y contains NaN"),
         ({"n_partitions": 2}, {"y": np.ones(9)}, ValueError, "n_partitions=1 only"),
         ({}, {"X_val": np.ones((4, 5))}, ValueError, "5 features.*expecting 12"),
-        ({"early_stopping": True}, {"groups": [1]}, ValueError, "9 queries, 1 groups"),
+        (
+            {"early_stopping": True},
+            {"groups": [1]},
+            ValueError,
+            r"numbers of samples: \[9, 1\]",
+        ),
         ({"keys": KEYS[0]}, {}, ValueError, "keys must be a 2-D array"),
         ({"keys": KEYS[:0]}, {}, ValueError, "keys must not be empty"),
         ({"keys": broken(np.nan)}, {}, ValueError, r"keys.*NaN.*\(first in row 3\)"),
@@ -47,6 +52,10 @@ def broken(value, row=3):
         ({"hidden_layer_sizes": (8, 0)}, {}, ValueError, "hidden_layer_sizes must"),
         ({"hidden_layer_sizes": (8.5,)}, {}, ValueError, "hidden_layer_sizes must"),
         ({"device": "abacus"}, {}, ValueError, "device must be"),
+        ({"device": "meta"}, {}, ValueError, "device must be"),
+        ({"score_weight": 0, "key_weight": 0}, {}, ValueError, "not both be zero"),
+        ({"net_params": {"module__bias": 1}}, {}, ValueError, "cannot set 'module__"),
+        ({}, {"groups": [1]}, ValueError, r"\[9, 1\]"),
     ],
 )
 def test_fit(make, params, fit, error, message):
@@ -90,7 +99,10 @@ def test_numbers_of_neighbors_and_probes(fitted, log):
     for bad in (0, -1):
         with pytest.raises(ValueError, match="k == "):
             fitted.search(log.test, bad)
-        with pytest.raises(ValueError, match="n_probe"):
+        with pytest.raises(ValueError, match="n_probe == "):
+            fitted.search(log.test, 1, n_probe=bad)
+    for bad in (2.5, "5"):
+        with pytest.raises(TypeError, match="n_probe must be an instance"):
             fitted.search(log.test, 1, n_probe=bad)
     with pytest.raises(TypeError, match="k must be an instance"):
         fitted.search(log.test, 2.5)
@@ -103,11 +115,3 @@ def test_numbers_of_neighbors_and_probes(fitted, log):
 def test_unfitted(make, log, method):
     with pytest.raises(NotFittedError):
         getattr(make(), method)(log.test)
-
-
-def test_a_failed_fit_leaves_a_fitted_estimator_as_it_was(fitted, log):
-    before = fitted.predict(log.test)
-    for bad in (log.train[:, :5], np.full((9, 12), np.nan)):
-        with pytest.raises(ValueError, match=r"features|NaN"):
-            fitted.fit(bad)
-        np.testing.assert_array_equal(fitted.predict(log.test), before)

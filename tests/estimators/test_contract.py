@@ -89,6 +89,9 @@ def test_pipeline(make, log):
     assert pipe.predict(log.test).shape[0] == 200
     assert pipe.transform(log.test).shape == (200, 12)
     assert 0 <= pipe.score(log.test) <= 1
+    scorer = recall_at_k_scorer(1)
+    assert scorer(pipe, log.test) == pipe.score(log.test)
+    assert scorer(make_pipeline(make()).fit(log.train), log.test) >= 0
 
 
 @pytest.mark.parametrize("container", ["pandas", "polars"])
@@ -103,8 +106,9 @@ def test_data_frames(make, log, container):
     mapped = est.transform(frame)
     assert isinstance(mapped, type(frame))
     assert list(mapped.columns) == names
+    assert 0 < est.score(frame) <= 1
     of_arrays = make(n_partitions=3).fit(log.train).predict(log.train)
-    np.testing.assert_allclose(est.predict(frame), of_arrays, rtol=1e-5)
+    np.testing.assert_allclose(est.predict(frame), of_arrays, rtol=1e-4, atol=1e-6)
 
 
 def test_keys_of_a_data_frame(make, log):

@@ -111,3 +111,12 @@ def test_extreme_query_norms(fitted, log):
             rtol=1e-5,
         )
         np.testing.assert_array_equal(fitted.search(X * factor)[1], fitted.search(X)[1])
+
+
+@pytest.mark.parametrize("n_probe", [1, 3, None])
+def test_many_duplicates_are_in_order_of_their_index(make, log, n_probe):
+    keys = np.tile(log.keys[:50], (40, 1))
+    est = make(keys=keys, n_partitions=4).fit(log.train)
+    _, indices = est.search(log.test, 3, n_probe=n_probe)
+    np.testing.assert_array_equal(indices, indices[:, :1] + [0, 50, 100])
+    assert (indices[:, 0] < 50).all()

@@ -49,10 +49,10 @@ def test_against_brute_force(
     scores, indices = partition_search(keys, queries, partition)
     expected = brute_lists(brute_force, keys, queries, partition.labels_)
     assert scores.shape == indices.shape == (25, C)
-    assert scores.dtype == np.float32
+    assert scores.dtype == query_type
     assert indices.dtype == np.int64
     np.testing.assert_array_equal(indices, expected[1])
-    np.testing.assert_array_equal(scores, expected[0].astype(np.float32))
+    np.testing.assert_allclose(scores, expected[0], rtol=1e-5, atol=1e-5)
 
 
 def test_ties_by_lowest_index(rng, brute_force):

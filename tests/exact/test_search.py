@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from sk_amips import exact_search
-from sk_amips.exact._search import SPARE, check_k, rescore, sort_by_score, top_k
+from sk_amips.exact._rescore import rescore, sort_by_score
+from sk_amips.exact._search import SPARE, check_k, top_k
 
 N_KEYS, D = 700, 12
 # Score blocks of 256 keys, the fewest that a block may have.
@@ -352,10 +353,15 @@ def test_key_not_finite(keys, queries, dtype, value):
         exact_search(keys, queries)
 
 
-def test_key_of_norm_zero(keys, queries):
-    keys[417] = keys[500] = 0
-    with pytest.raises(ValueError, match=r"zero norm \(first in row 417\)"):
-        exact_search(keys, queries)
+def test_a_zero_key_can_be_the_best():
+    scores, indices = exact_search([[-1.0, 0.0], [0.0, 0.0]], [[1.0, 0.0]])
+    assert (scores.item(), indices.item()) == (0.0, 1)
+
+
+@pytest.mark.parametrize("norm", [1e-40, 1e40])
+def test_keys_out_of_the_range_of_float32(keys, queries, norm):
+    with pytest.raises(ValueError, match=r"norms up to .* rescale them"):
+        exact_search(keys * norm, queries)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -378,7 +384,7 @@ def test_query_not_finite(keys, queries, value):
         ([1.0, 2.0], ValueError, "Expected 2D array, got 1D array"),
         (np.empty((0, D)), ValueError, r"keys must not be empty, got shape \(0, 12\)"),
         (np.empty((3, 0)), ValueError, r"keys must not be empty, got shape \(3, 0\)"),
-        (np.empty((0, D), dtype=int), ValueError, "0 sample"),
+        (np.empty((0, D), dtype=int), ValueError, "keys must not be empty"),
         ([["a"] * D], ValueError, "could not convert string to float"),
         (np.ones((3, D), dtype=complex), ValueError, "Complex data not supported"),
     ],
