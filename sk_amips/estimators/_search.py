@@ -197,8 +197,8 @@ class SearchMixin(OneToOneFeatureMixin, TransformerMixin):
         """Norms of the queries and ``function(module, directions)``, in blocks."""
         module = self.net_.module_.eval()
         device = self.net_.device
-        widest = max(self.n_features_in_, np.max(self.hidden_layer_sizes))
-        step = max(1, _BLOCK_SIZE // (self.partition_.n_partitions * int(widest)))
+        widest = max(self.n_features_in_, *self.net_.module__hidden_sizes)
+        step = max(1, _BLOCK_SIZE // (self.partition_.n_partitions * widest))
         norms, outputs = [], []
         with torch.no_grad():
             for rows in row_blocks(len(X), step):
