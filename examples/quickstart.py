@@ -49,7 +49,12 @@ options = {"max_epochs": 30, "random_state": 0, "verbose": 1}
 key_net = KeyNetRegressor(keys, residual=True, **options).fit(queries[train])
 support_net = SupportNetRegressor(keys, **options).fit(queries[train])
 router = SupportNetRegressor(
-    keys, n_partitions="sqrt", hidden_layer_sizes=(256,), **options
+    keys,
+    n_partitions="sqrt",
+    hidden_layer_sizes=(256,),
+    rectifier="abs",
+    lr=5e-3,
+    **options,
 ).fit(queries[train])
 
 # Every method visits lists of keys and scores what it finds there with the true query;

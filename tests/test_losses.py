@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from sk_amips.losses import (
     AmipsLoss,
     gradient_matching,
+    routing_cross_entropy,
     score_consistency,
     score_regression,
+    top_weighted_score_regression,
 )
 from sk_amips.nn import KeyNet, SupportNet
 
@@ -210,3 +212,43 @@ def test_a_step_down_the_loss_lowers_it(truth):
             if parameter.grad is not None:
                 parameter -= 1e-4 * parameter.grad
     assert loss() < before
+
+
+def test_top_weighted_score_regression(rng):
+    scores, targets = rng.normal(size=(2, 6, 4))
+    weight = rng.uniform(size=6)
+    share = np.exp((targets - targets.max(axis=1, keepdims=True)) / 0.3) + 0.05
+    expected = (weight * (share * (scores - targets) ** 2).mean(axis=1)).mean()
+    loss = top_weighted_score_regression(
+        *map(torch.from_numpy, (scores, targets)), 0.3, torch.from_numpy(weight)
+    )
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_routing_cross_entropy(rng):
+    scores, targets = rng.normal(size=(2, 6, 4))
+    weight = rng.uniform(size=6)
+    log_share = scores / 0.5 - np.log(np.exp(scores / 0.5).sum(axis=1, keepdims=True))
+    errors = -log_share[np.arange(6), targets.argmax(axis=1)]
+    tensors = [torch.from_numpy(a) for a in (scores, targets)]
+    loss = routing_cross_entropy(*tensors, 0.5)
+    assert loss.item() == pytest.approx(errors.mean())
+    loss = routing_cross_entropy(*tensors, 0.5, torch.from_numpy(weight))
+    assert loss.item() == pytest.approx((weight * errors).mean())
+
+
+def test_terms_of_a_router(rng):
+    scores, targets = (torch.from_numpy(a) for a in rng.normal(size=(2, 6, 4)))
+    loss = AmipsLoss(2.0, routing_weight=3.0, score_temperature=0.1)
+    terms = loss.terms(scores, targets)
+    assert list(terms) == ["score", "routing"]
+    score = top_weighted_score_regression(scores, targets, 0.1)
+    assert terms["score"].item() == pytest.approx(2 * score.item())
+    routing = routing_cross_entropy(scores, targets)
+    assert terms["routing"].item() == pytest.approx(3 * routing.item())
+    assert loss(scores, targets).item() == sum(terms.values()).item()
+    # With one partition there is nothing to route, and no partition to weigh.
+    terms = loss.terms(scores[:, :1], targets[:, :1])
+    plain = score_regression(scores[:, :1], targets[:, :1])
+    assert list(terms) == ["score"]
+    assert terms["score"].item() == pytest.approx(2 * plain.item())

@@ -8,7 +8,13 @@ from skorch.callbacks import GradientNormClipping
 
 from .._device import resolve_device
 from ..losses import AmipsLoss
-from ..training import AmipsNet, EpochProgress, TrainingData, ValidationStopping
+from ..training import (
+    AmipsNet,
+    EpochProgress,
+    TrainingData,
+    ValidationStopping,
+    WarmupCosine,
+)
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -49,6 +55,8 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         "criterion": AmipsLoss,
         "criterion__score_weight": estimator.score_weight,
         "criterion__key_weight": estimator._key_weight(),
+        "criterion__routing_weight": estimator.routing_weight,
+        "criterion__score_temperature": estimator.score_temperature,
         "criterion__scale": scale,
         "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
         "train_split": None,
@@ -111,12 +119,15 @@ def _training_params(estimator) -> dict:
         "lr": estimator.lr,
         "max_epochs": estimator.max_epochs,
         "batch_size": estimator.batch_size,
+        "ema_decay": estimator.ema_decay,
         "callbacks": _callbacks(estimator),
     } | extra
 
 
 def _callbacks(estimator) -> list:
     callbacks = [("clip", GradientNormClipping(1.0))]
+    if estimator.lr_schedule == "cosine":
+        callbacks.append(("lr_schedule", WarmupCosine()))
     if estimator.early_stopping:
         stopping = ValidationStopping(estimator.n_iter_no_change)
         callbacks.append(("early_stopping", stopping))

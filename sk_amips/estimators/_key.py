@@ -44,8 +44,20 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Weight of score consistency.
     key_weight : float, default=10.0
         Weight of key regression.
+    routing_weight : float, default=0.0
+        With several partitions, weight of the cross-entropy of the one that wins; some
+        1e-4 make the first partition right more often, and the tail longer.
+    score_temperature : float or None, default=0.05
+        With several partitions, how far below the best a partition's support value may
+        lie, in units of the keys' norm, until its error counts for a third; see
+        :func:`sk_amips.losses.top_weighted_score_regression`. None: all count alike.
     lr : float, default=2e-3
         Learning rate.
+    lr_schedule : {"cosine"} or None, default="cosine"
+        "cosine": linear warm-up, then cosine decay to zero over ``max_epochs``.
+    ema_decay : float or None, default=0.99
+        Decay, each step, of the average of the weights that predictions are made with;
+        None: the last weights.
     max_epochs : int, default=50
         Passes over the queries.
     batch_size : int, default=512
@@ -140,7 +152,11 @@ class KeyNetRegressor(BaseAmipsRegressor):
         inject_every=1,
         score_weight=1.0,
         key_weight=10.0,
+        routing_weight=0.0,
+        score_temperature=0.05,
         lr=2e-3,
+        lr_schedule="cosine",
+        ema_decay=0.99,
         max_epochs=50,
         batch_size=512,
         optimizer="adamw",
@@ -163,7 +179,11 @@ class KeyNetRegressor(BaseAmipsRegressor):
         self.inject_every = inject_every
         self.score_weight = score_weight
         self.key_weight = key_weight
+        self.routing_weight = routing_weight
+        self.score_temperature = score_temperature
         self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.ema_decay = ema_decay
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.optimizer = optimizer

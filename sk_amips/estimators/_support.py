@@ -54,8 +54,20 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Weight of gradient matching; with several partitions, the gradient of the best
         one is matched. "auto" is 10 with one partition and 0 with several, where the
         scores are what matters: then training is cheaper and routing better.
+    routing_weight : float, default=0.0
+        With several partitions, weight of the cross-entropy of the one that wins; some
+        1e-4 make the first partition right more often, and the tail longer.
+    score_temperature : float or None, default=0.05
+        With several partitions, how far below the best a partition's support value may
+        lie, in units of the keys' norm, until its error counts for a third; see
+        :func:`sk_amips.losses.top_weighted_score_regression`. None: all count alike.
     lr : float, default=2e-3
         Learning rate.
+    lr_schedule : {"cosine"} or None, default="cosine"
+        "cosine": linear warm-up, then cosine decay to zero over ``max_epochs``.
+    ema_decay : float or None, default=0.99
+        Decay, each step, of the average of the weights that predictions are made with;
+        None: the last weights.
     max_epochs : int, default=50
         Passes over the queries.
     batch_size : int, default=512
@@ -156,7 +168,11 @@ class SupportNetRegressor(BaseAmipsRegressor):
         inject_every=1,
         score_weight=1.0,
         key_weight="auto",
+        routing_weight=0.0,
+        score_temperature=0.05,
         lr=2e-3,
+        lr_schedule="cosine",
+        ema_decay=0.99,
         max_epochs=50,
         batch_size=512,
         optimizer="adamw",
@@ -180,7 +196,11 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.inject_every = inject_every
         self.score_weight = score_weight
         self.key_weight = key_weight
+        self.routing_weight = routing_weight
+        self.score_temperature = score_temperature
         self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.ema_decay = ema_decay
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.optimizer = optimizer

@@ -3,5 +3,15 @@
 from ._callbacks import EpochProgress, ValidationStopping
 from ._data import Batches, TrainingData
 from ._net import AmipsNet
+from ._schedule import WarmupCosine, WeightAverage, warmup_cosine
 
-__all__ = ["AmipsNet", "Batches", "EpochProgress", "TrainingData", "ValidationStopping"]
+__all__ = [
+    "AmipsNet",
+    "Batches",
+    "EpochProgress",
+    "TrainingData",
+    "ValidationStopping",
+    "WarmupCosine",
+    "WeightAverage",
+    "warmup_cosine",
+]

@@ -11,6 +11,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.utils import to_tensor
 
 from ._data import Batches, TrainingData
+from ._schedule import WeightAverage
 
 __all__ = ["AmipsNet"]
 
@@ -19,9 +20,23 @@ class AmipsNet(NeuralNet):
     """A skorch net that trains ``scores_and_keys`` on a :class:`TrainingData`.
 
     Its differences from :class:`skorch.NeuralNet`: the validation data are given and
-    not split off, the module is asked for scores and keys, and an interrupt from the
-    keyboard is passed on, so that it also stops a grid search.
+    not split off, the module is asked for scores and keys, weights are averaged, and an
+    interrupt from the keyboard is passed on, so that it also stops a grid search.
+
+    Parameters
+    ----------
+    module, criterion
+        As in :class:`skorch.NeuralNet`.
+    ema_decay : float or None, default=None
+        Decay of the exponential moving average of the weights, which takes their place
+        after each epoch; None: no average.
+    **kwargs
+        As in :class:`skorch.NeuralNet`.
     """
+
+    def __init__(self, module, criterion, *, ema_decay: float | None = None, **kwargs):
+        self.ema_decay = ema_decay
+        super().__init__(module, criterion, **kwargs)
 
     def partial_fit(
         self,
@@ -37,6 +52,11 @@ class AmipsNet(NeuralNet):
         """
         self.seed_ = seed
         self.epochs_ = self.max_epochs if epochs is None else epochs
+        self.scheduled_ = epochs is None
+        average = None
+        if self.ema_decay is not None:
+            average = WeightAverage(self.module_, self.ema_decay)
+        self.average_ = average
         self.learns_keys_ = X.best is not None and self.criterion_.key_weight > 0
         with self._restored_on_error():
             self.notify("on_train_begin", X=X, y=y)
@@ -47,8 +67,24 @@ class AmipsNet(NeuralNet):
                 if not self._early_stopped():
                     raise
             finally:
+                self.average_ = None
                 self.notify("on_train_end", X=X, y=y)
         return self
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Train on the weights, validate on their average."""
+        if training and self.average_ is not None:
+            self.average_.hide()
+        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        if training and self.average_ is not None:
+            self.average_.show()
+
+    def train_step(self, batch, **fit_params):
+        """A step of the optimizer, taken into the average of the weights."""
+        step = super().train_step(batch, **fit_params)
+        if self.average_ is not None:
+            self.average_.update()
+        return step
 
     @contextmanager
     def _restored_on_error(self):
@@ -65,8 +101,9 @@ class AmipsNet(NeuralNet):
             raise
 
     def on_epoch_end(self, net, **kwargs):
-        """Stop with an error where the loss is no longer a number."""
+        """Average the terms of the loss; raise where it is no longer a number."""
         super().on_epoch_end(net, **kwargs)
+        self._record_terms()
         if not np.isfinite(self.history[-1, "batches", :, "train_loss"]).all():
             raise ValueError(
                 f"training diverged in epoch {len(self.history)}: the loss is not "
@@ -102,6 +139,22 @@ class AmipsNet(NeuralNet):
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch by the criterion, an :class:`~sk_amips.losses.AmipsLoss`."""
         scores, keys = y_pred
-        return self.criterion_(
+        terms = self.criterion_.terms(
             scores, keys=keys, **to_tensor(y_true, device=self.device)
         )
+        prefix = "train" if training else "valid"
+        for name, value in terms.items():
+            self.history.record_batch(f"{prefix}_{name}_loss", value.item())
+        return sum(terms.values())
+
+    def _record_terms(self) -> None:
+        """Mean over the batches of each term of the loss."""
+        batches = self.history[-1]["batches"]
+        for prefix in ("train", "valid"):
+            some = [batch for batch in batches if f"{prefix}_loss" in batch]
+            sizes = [batch[f"{prefix}_batch_size"] for batch in some]
+            for name in ("score", "key", "routing"):
+                term = f"{prefix}_{name}_loss"
+                values = [batch[term] for batch in some if term in batch]
+                if values:
+                    self.history.record(term, float(np.average(values, weights=sizes)))

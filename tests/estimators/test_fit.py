@@ -31,7 +31,7 @@ def test_learns(make, log, n_partitions):
 
 def test_supportnet_predicts_scores(log):
     est = SupportNetRegressor(
-        log.keys, max_epochs=40, lr=3e-3, batch_size=100, random_state=0
+        log.keys, max_epochs=100, lr=5e-3, batch_size=100, random_state=0
     )
     scores, _ = exact_search(log.keys, log.test)
     error = est.fit(log.train).predict(log.test) - scores[:, 0]
@@ -115,14 +115,14 @@ def test_unit_of_keys_does_not_matter(make, log):
 
 
 def test_early_stopping_restores_the_best(make, log):
-    est = make(early_stopping=True, max_epochs=200, n_iter_no_change=3, lr=0.03).fit(
-        log.train
-    )
+    # Without a schedule, a shorter fit takes the same steps as the start of a longer.
+    est = make(early_stopping=True, lr_schedule=None, lr=0.03, n_iter_no_change=3)
+    est.set_params(max_epochs=200, ema_decay=0.5).fit(log.train)
     valid = est.history_[:, "valid_loss"]
     best = int(np.argmin(valid))
     assert est.n_iter_ == len(valid) < 200
     stopped = weights_of(est)
-    again = make(max_epochs=best + 1, early_stopping=True, lr=0.03).fit(log.train)
+    again = est.set_params(max_epochs=best + 1).fit(log.train)
     np.testing.assert_allclose(weights_of(again), stopped, rtol=1e-5, atol=1e-6)
 
 
@@ -186,6 +186,38 @@ def test_silent_unless_verbose(make, log, capsys):
     assert out == ""
     assert make.cls.__name__ in err
     assert "train_loss" in err
+
+
+def test_history_has_each_term_of_the_loss(make, log):
+    est = make(n_partitions=4, key_weight=2.0, routing_weight=0.1)
+    est.fit(log.train, X_val=log.test)
+    for prefix in ("train", "valid"):
+        terms = [est.history_[:, f"{prefix}_{t}_loss"] for t in ("score", "key")]
+        terms.append(est.history_[:, f"{prefix}_routing_loss"])
+        assert np.min(terms) > 0
+        np.testing.assert_allclose(
+            np.sum(terms, axis=0), est.history_[:, f"{prefix}_loss"], rtol=1e-5
+        )
+
+
+def test_schedule_and_average_are_used_by_fit_alone(make, log):
+    est = make(lr=0.01, max_epochs=4, batch_size=250)
+    rates = []
+
+    class Watch(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            if training:
+                rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    est.set_params(callbacks=[Watch()]).fit(log.train)
+    assert len(rates) == 16
+    assert max(rates) == 0.01
+    assert rates[-1] < 0.001
+    est.partial_fit(log.train)
+    assert rates[16:] == [0.01] * 4
+    plain = make(ema_decay=None).fit(log.train)
+    averaged = make(ema_decay=0.9).fit(log.train)
+    assert not np.array_equal(weights_of(plain), weights_of(averaged))
 
 
 @pytest.mark.parametrize("unit", [1e-25, 1e20])
