@@ -53,6 +53,6 @@ def test_predicted_keys_are_nearer_than_the_query(squad):
     keys, train, test = squad
     _, best = exact_search(keys, test)
     for Estimator in (KeyNetRegressor, SupportNetRegressor):
-        mapped = Estimator(keys, max_epochs=20, random_state=0).fit(train)
+        mapped = Estimator(keys, random_state=0).fit(train)
         error = relative_key_error(mapped.transform(test), keys[best[:, 0]], test)
         assert error < 1, Estimator
