@@ -116,14 +116,14 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         the pipeline, and freeze it with :class:`sklearn.frozen.FrozenEstimator`.
         """
         with self._fitting(going_on=self.warm_start) as twin:
-            twin._begin(X)
+            X = twin._begin(X)
             if groups is not None:
                 groups = column_or_1d(groups)
                 check_consistent_length(X, groups)
             train = twin._training_data(X, y, sample_weight)
             valid = None
             if X_val is not None:
-                valid = twin._training_data(X_val)
+                valid = twin._training_data(twin._checked(X_val, reset=False))
             elif self.early_stopping:
                 train, valid = train.split(
                     self.validation_fraction, groups=groups, seed=twin._seed()
@@ -152,7 +152,7 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
             The estimator itself.
         """
         with self._fitting(going_on=True) as twin:
-            twin._begin(X)
+            X = twin._begin(X)
             twin._train(twin._training_data(X, y, sample_weight), epochs=1)
         return self
 
@@ -171,19 +171,20 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         yield twin
         self.__dict__ = vars(twin)
 
-    def _begin(self, X) -> None:
-        """Set what comes ahead of training, or see that it is as it was."""
+    def _begin(self, X) -> np.ndarray:
+        """Check queries, and set what comes ahead of training or see that it holds."""
         if self.score_weight == 0 and self._key_weight() == 0:
             raise ValueError("score_weight and key_weight must not both be zero.")
-        if hasattr(self, "net_"):
+        going_on = hasattr(self, "net_")
+        X = self._checked(X, reset=not going_on)
+        if going_on:
             if self._n_partitions(self.keys_) != self.partition_.n_partitions:
                 raise ValueError(
                     f"n_partitions changed from {self.partition_.n_partitions} to "
                     f"{self.n_partitions!r}: fit anew with warm_start=False."
                 )
             update_net(self, self.net_)
-            return
-        X = self._checked(X, reset=True)
+            return X
         keys = X if self.keys is None else as_keys(self.keys)
         check_same_width(keys, X)
         self.key_norms_ = key_norms(keys, allow_zero=self.keys is None)
@@ -192,14 +193,14 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         self.partition_ = spherical_kmeans(
             keys, self._n_partitions(keys), seed=self._seed()
         )
+        return X
 
     def _n_partitions(self, keys: np.ndarray) -> int:
         if self.n_partitions == "sqrt":
             return max(1, round(len(keys) ** 0.5))
         return self.n_partitions
 
-    def _training_data(self, X, y=None, sample_weight=None) -> TrainingData:
-        X = self._checked(X, reset=False)
+    def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:
         n_partitions = self.partition_.n_partitions
         if y is None:
             data = searched_targets(

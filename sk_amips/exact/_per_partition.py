@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 
 from .._device import resolve_device
 from .._validation import row_blocks
 from ..partition import Partition
 from ._scan import scaled_queries
-from ._search import MAX_MEMORY
+from ._search import MAX_MEMORY, over_query_blocks
 
 __all__ = ["partition_search"]
 
@@ -54,21 +55,20 @@ def partition_search(
     indices : ndarray of shape (n_queries, c), dtype int64
         Rows of ``keys``.
     """
-    blocks = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_search_block)(
-            keys, queries[rows], partition, max_memory, resolve_device(device)
-        )
-        for rows in row_blocks(len(queries), _QUERY_ROWS)
+    search = partial(
+        _search_block,
+        keys=keys,
+        partition=partition,
+        max_memory=max_memory,
+        device=resolve_device(device),
     )
-    return (
-        np.concatenate([scores for scores, _ in blocks]),
-        np.concatenate([indices for _, indices in blocks]),
-    )
+    return over_query_blocks(search, queries, _QUERY_ROWS, n_jobs)
 
 
 def _search_block(
-    keys: np.ndarray,
     queries: np.ndarray,
+    *,
+    keys: np.ndarray,
     partition: Partition,
     max_memory: int,
     device: torch.device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._device import resolve_device
+from .._validation import squared_norms
 from ..partition import Partition
 from ._rescore import sort_by_score
 from ._scan import Scan
@@ -55,7 +56,7 @@ def probe_search(
         members = partition.members(j)
         block = keys[members]
         # Lists are small: the CPU is done before they would be on another device.
-        norm = np.sqrt(np.einsum("nd,nd->n", block, block, dtype=np.float64).max())
+        norm = squared_norms(block).max() ** 0.5
         scan = Scan(block, norm, resolve_device("cpu"), MAX_MEMORY)
         found_scores, found = search_block(scan, queries[rows], min(k, len(members)))
         scores[rows], indices[rows] = sort_by_score(

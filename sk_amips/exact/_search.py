@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from joblib import Parallel, delayed
@@ -13,7 +16,14 @@ from .._validation import as_keys, check_same_width, key_norms, row_blocks
 from ._rescore import rescore, sort_by_score
 from ._scan import Scan, scaled_queries
 
-__all__ = ["MAX_MEMORY", "check_k", "exact_search", "search_block", "top_k"]
+__all__ = [
+    "MAX_MEMORY",
+    "check_k",
+    "exact_search",
+    "over_query_blocks",
+    "search_block",
+    "top_k",
+]
 
 # Bytes of a block of scores.
 MAX_MEMORY = 2**26
@@ -119,13 +129,20 @@ def top_k(
     nearest neighbours.
     """
     scan = Scan(keys, max_norm, resolve_device(device), max_memory, offset)
-    blocks = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(search_block)(scan, queries[rows], k)
-        for rows in row_blocks(len(queries), _QUERY_ROWS)
-    )
-    scores = np.concatenate([scores for scores, _ in blocks])
-    indices = np.concatenate([indices for _, indices in blocks])
+    search = partial(search_block, scan, k=k)
+    scores, indices = over_query_blocks(search, queries, _QUERY_ROWS, n_jobs)
     return scores.astype(queries.dtype, copy=False), indices
+
+
+def over_query_blocks(
+    search: Callable, queries: np.ndarray, size: int, n_jobs: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and indices that ``search(block)`` finds for blocks of the queries."""
+    blocks = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(search)(queries[rows]) for rows in row_blocks(len(queries), size)
+    )
+    scores, indices = zip(*blocks, strict=True)
+    return np.concatenate(scores), np.concatenate(indices)
 
 
 def search_block(

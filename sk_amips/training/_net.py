@@ -53,10 +53,9 @@ class AmipsNet(NeuralNet):
         self.seed_ = seed
         self.epochs_ = self.max_epochs if epochs is None else epochs
         self.scheduled_ = epochs is None
-        average = None
+        self.average_ = None
         if self.ema_decay is not None:
-            average = WeightAverage(self.module_, self.ema_decay)
-        self.average_ = average
+            self.average_ = WeightAverage(self.module_, self.ema_decay)
         self.learns_keys_ = X.best is not None and self.criterion_.key_weight > 0
         with self._restored_on_error():
             self.notify("on_train_begin", X=X, y=y)
