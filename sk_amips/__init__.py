@@ -2,7 +2,15 @@
 
 from .estimators import KeyNetRegressor, SupportNetRegressor
 from .exact import exact_search
+from .routing import CentroidRouter, LinearRouter, OptimisticRouter
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["KeyNetRegressor", "SupportNetRegressor", "exact_search"]
+__all__ = [
+    "CentroidRouter",
+    "KeyNetRegressor",
+    "LinearRouter",
+    "OptimisticRouter",
+    "SupportNetRegressor",
+    "exact_search",
+]

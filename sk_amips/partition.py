@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import column_or_1d
 
 from ._validation import row_blocks
+from .nn import unit_rows
 
-__all__ = ["Partition", "spherical_kmeans"]
+__all__ = ["Partition", "as_partition", "spherical_kmeans"]
 
 _BLOCK_ROWS = 16_384
 
@@ -50,6 +52,43 @@ class Partition:
 
     def __repr__(self) -> str:
         return f"Partition({len(self.labels_)} keys in {self.n_partitions} lists)"
+
+
+def as_partition(keys: np.ndarray, partition) -> Partition:
+    """Partition of the keys from labels, or one that exists, if it fits them.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys, n_features)
+        Keys.
+    partition : Partition or array-like of shape (n_keys,)
+        A partition of these keys, or the list of each key: integers from 0 on.
+
+    Returns
+    -------
+    partition : Partition
+
+    Raises
+    ------
+    ValueError
+        If there is not one label a key, labels are not integers from 0 on, or a list
+        would be empty.
+    """
+    given = isinstance(partition, Partition)
+    labels = partition.labels_ if given else column_or_1d(partition)
+    if len(labels) != len(keys):
+        raise ValueError(
+            f"partition must have one label a key: got {len(labels)} labels for "
+            f"{len(keys)} keys."
+        )
+    if given:
+        return partition
+    if labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError("partition must hold integer labels from 0 on.")
+    n_partitions = int(labels.max()) + 1
+    if n_partitions > len(keys) or not np.bincount(labels).all():
+        raise ValueError("partition must not leave a list empty.")
+    return Partition(labels, _means(keys, labels, n_partitions))
 
 
 def spherical_kmeans(
@@ -105,22 +144,16 @@ def spherical_kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=sample_size,
     )
-    kmeans.train(_directions(keys[sample]))
+    kmeans.train(unit_rows(keys[sample])[1])
     centroids = kmeans.centroids
     labels = np.empty(n_keys, dtype=np.int32)
     similarity = np.empty(n_keys, dtype=np.float32)
     for rows in row_blocks(n_keys, _BLOCK_ROWS):
-        scores = _directions(keys[rows]) @ centroids.T
+        scores = unit_rows(keys[rows])[1] @ centroids.T
         labels[rows] = scores.argmax(axis=1)
         similarity[rows] = scores.max(axis=1)
     _fill_empty_lists(labels, similarity, n_partitions)
     return Partition(labels, _means(keys, labels, n_partitions))
-
-
-def _directions(keys: np.ndarray) -> np.ndarray:
-    keys = np.array(keys, dtype=np.float64)
-    keys /= np.maximum(np.linalg.norm(keys, axis=1, keepdims=True), 1e-300)
-    return keys.astype(np.float32)
 
 
 def _fill_empty_lists(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,28 +10,22 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.base import _fit_context
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
-from .._validation import as_keys, check_same_width, key_norms
-from ..partition import spherical_kmeans
 from ..training import TrainingData
 from ._build_net import OPTIMIZERS, build_net, update_net
-from ._search import SearchMixin
+from ._search import NetRouter
 from ._targets import given_targets, searched_targets
 
 
-class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
+class BaseAmipsRegressor(NetRouter):
     """Base of :class:`SupportNetRegressor` and :class:`KeyNetRegressor`."""
 
     _parameter_constraints: dict = {
-        "keys": ["array-like", "sparse matrix", None],
-        "n_partitions": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"sqrt"}),
-        ],
+        **NetRouter._parameter_constraints,
         "hidden_layer_sizes": [
             "array-like",
             Interval(Integral, 1, None, closed="left"),
@@ -50,12 +44,9 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "device": [str, torch.device],
         "callbacks": [list, None],
         "net_params": [dict, None],
         "warm_start": ["boolean"],
-        "n_jobs": [Integral, None],
-        "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
 
@@ -178,27 +169,17 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         going_on = hasattr(self, "net_")
         X = self._checked(X, reset=not going_on)
         if going_on:
-            if self._n_partitions(self.keys_) != self.partition_.n_partitions:
+            if self.partition is None and (
+                self._n_partitions(self.keys_) != self.partition_.n_partitions
+            ):
                 raise ValueError(
                     f"n_partitions changed from {self.partition_.n_partitions} to "
                     f"{self.n_partitions!r}: fit anew with warm_start=False."
                 )
             update_net(self, self.net_)
             return X
-        keys = X if self.keys is None else as_keys(self.keys)
-        check_same_width(keys, X)
-        self.key_norms_ = key_norms(keys, allow_zero=self.keys is None)
-        self.random_state_ = check_random_state(self.random_state)
-        self.keys_ = keys
-        self.partition_ = spherical_kmeans(
-            keys, self._n_partitions(keys), seed=self._seed()
-        )
+        self._take_keys(X)
         return X
-
-    def _n_partitions(self, keys: np.ndarray) -> int:
-        if self.n_partitions == "sqrt":
-            return max(1, round(len(keys) ** 0.5))
-        return self.n_partitions
 
     def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:
         n_partitions = self.partition_.n_partitions
@@ -234,20 +215,8 @@ class BaseAmipsRegressor(SearchMixin, RegressorMixin, BaseEstimator, ABC):
         self.loss_curve_ = self.history_[:, "train_loss"]
         self.n_iter_ = len(self.history_)
 
-    def _checked(self, X, *, reset: bool) -> np.ndarray:
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-
-    def _seed(self) -> int:
-        return int(self.random_state_.randint(np.iinfo(np.int32).max))
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
-
-    def __sklearn_clone__(self):
-        # Keys go into the clone by reference; everything else is copied as usual.
-        keyless = object.__new__(type(self))
-        vars(keyless).update(vars(self), keys=None)
-        return BaseEstimator.__sklearn_clone__(keyless).set_params(keys=self.keys)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

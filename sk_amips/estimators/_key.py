@@ -31,6 +31,9 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
         the square root of the number of keys. The network has ``n_partitions *
         n_features`` outputs.
+    partition : Partition or array-like of shape (n_keys,), default=None
+        Lists to use instead, such as another estimator's ``partition_``, or the list of
+        each key.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters.
@@ -146,6 +149,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         keys=None,
         *,
         n_partitions=1,
+        partition=None,
         hidden_layer_sizes=(256, 256),
         activation="soft_leaky_relu",
         residual=False,
@@ -173,6 +177,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
     ):
         self.keys = keys
         self.n_partitions = n_partitions
+        self.partition = partition
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.residual = residual

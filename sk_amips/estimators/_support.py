@@ -32,6 +32,9 @@ class SupportNetRegressor(BaseAmipsRegressor):
     n_partitions : int or "sqrt", default=1
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
         the square root of the number of keys.
+    partition : Partition or array-like of shape (n_keys,), default=None
+        Lists to use instead, such as another estimator's ``partition_``, or the list of
+        each key.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters.
@@ -161,6 +164,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         keys=None,
         *,
         n_partitions=1,
+        partition=None,
         hidden_layer_sizes=(256, 256),
         activation="auto",
         convexity="soft",
@@ -189,6 +193,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
     ):
         self.keys = keys
         self.n_partitions = n_partitions
+        self.partition = partition
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.convexity = convexity

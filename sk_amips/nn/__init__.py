@@ -1,6 +1,7 @@
 """Torch modules: networks for support functions and best keys."""
 
 from ._activations import LeakyReLU, ReLU, SoftLeakyReLU, make_activation
+from ._ellipsoids import Ellipsoids
 from ._homogenize import DirectionalKeyNet, RadialSupportNet, split_direction, unit_rows
 from ._initialization import lecun_normal, principled_non_negative
 from ._key_net import KeyNet
@@ -10,6 +11,7 @@ from ._support_net import SupportNet
 
 __all__ = [
     "DirectionalKeyNet",
+    "Ellipsoids",
     "KeyNet",
     "LeakyReLU",
     "RadialSupportNet",

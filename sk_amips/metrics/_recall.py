@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length
 
-__all__ = ["match_rate", "recall_at_k", "recall_at_k_scorer", "relative_key_error"]
+__all__ = ["match_rate", "recall_at_k", "relative_key_error"]
 
 
 def match_rate(true_scores, found_scores, *, sample_weight=None) -> float:
@@ -134,47 +133,6 @@ def relative_key_error(predicted, best, queries) -> float:
     if not base.any():
         return float("nan")
     return float((error[base > 0] / base[base > 0]).mean())
-
-
-class recall_at_k_scorer:  # lower case: used like scikit-learn's make_scorer
-    """Scorer of recall@k that needs no ``y``.
-
-    Parameters
-    ----------
-    k : int
-        Number of keys asked for.
-    n_probe : int or None, default=1
-        Partitions visited, as in ``search``. With a single partition, 1 stands for
-        the keys nearest to the predicted key, as in the estimator's ``score``.
-
-    Examples
-    --------
-    >>> from sklearn.model_selection import GridSearchCV
-    >>> from sk_amips import KeyNetRegressor
-    >>> from sk_amips.metrics import recall_at_k_scorer
-    >>> search = GridSearchCV(
-    ...     KeyNetRegressor(), {"lr": [1e-3, 3e-3]}, scoring=recall_at_k_scorer(10)
-    ... )
-    """
-
-    def __init__(self, k: int, n_probe: int | None = 1):
-        self.k = k
-        self.n_probe = n_probe
-
-    def __call__(self, estimator, X, y=None) -> float:
-        """Recall@k of the estimator, which may end a pipeline, on the queries ``X``."""
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
-        true_scores, _ = estimator.search(X, self.k)
-        if self.n_probe == 1:
-            found = estimator._answer(X, self.k)
-        else:
-            found = estimator.search(X, self.k, self.n_probe)
-        return recall_at_k(true_scores, *found)
-
-    def __repr__(self) -> str:
-        return f"recall_at_k_scorer(k={self.k}, n_probe={self.n_probe})"
 
 
 def _as_columns(*arrays) -> list[np.ndarray]:

@@ -1,0 +1,83 @@
+"""How good a router is, whatever it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+
+__all__ = ["keys_scanned", "routing_recall"]
+
+
+def routing_recall(list_scores, best_lists, p: int) -> float:
+    """Share of queries whose best key lies in one of the first ``p`` lists.
+
+    Parameters
+    ----------
+    list_scores : array-like of shape (n_queries, n_partitions)
+        Score of each list by the router; the largest is visited first.
+    best_lists : array-like of shape (n_queries,)
+        List of each query's exact best key.
+    p : int
+        Number of lists visited.
+
+    Returns
+    -------
+    recall : float
+        Between 0 and 1.
+
+    Examples
+    --------
+    >>> from sk_amips.metrics import routing_recall
+    >>> routing_recall([[0.9, 0.5, 0.7], [0.1, 0.8, 0.3]], [2, 0], p=2)
+    0.5
+    """
+    return float((_ranks(*_check(list_scores, best_lists)) < p).mean())
+
+
+def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
+    """Share of all keys in the lists that reach a routing recall.
+
+    All queries visit equally many lists: as few as it takes to have the best key of a
+    share ``recall`` of them.
+
+    Parameters
+    ----------
+    list_scores : array-like of shape (n_queries, n_partitions)
+        Score of each list by the router; the largest is visited first.
+    best_lists : array-like of shape (n_queries,)
+        List of each query's exact best key.
+    sizes : array-like of shape (n_partitions,)
+        Number of keys of each list.
+    recall : float, default=0.95
+        Share of queries that must find their best key.
+
+    Returns
+    -------
+    share : float
+        Between 0 and 1, the mean over queries.
+
+    Examples
+    --------
+    >>> from sk_amips.metrics import keys_scanned
+    >>> keys_scanned([[0.9, 0.5, 0.7], [0.1, 0.8, 0.3]], [2, 1], [5, 10, 5], recall=0.5)
+    0.625
+    """
+    list_scores, best_lists = _check(list_scores, best_lists)
+    sizes = column_or_1d(sizes)
+    rank = np.quantile(_ranks(list_scores, best_lists), recall, method="higher")
+    p = int(rank) + 1
+    visited = np.argpartition(-list_scores, p - 1, axis=1)[:, :p]
+    return float(sizes[visited].sum(axis=1).mean() / sizes.sum())
+
+
+def _check(list_scores, best_lists) -> tuple[np.ndarray, np.ndarray]:
+    list_scores = check_array(list_scores, dtype=[np.float64, np.float32])
+    best_lists = column_or_1d(best_lists)
+    check_consistent_length(list_scores, best_lists)
+    return list_scores, best_lists
+
+
+def _ranks(list_scores: np.ndarray, best_lists: np.ndarray) -> np.ndarray:
+    """How many lists come before the one with the best key."""
+    score = np.take_along_axis(list_scores, best_lists[:, None], axis=1)
+    return (list_scores > score).sum(axis=1)

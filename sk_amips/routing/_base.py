@@ -1,0 +1,243 @@
+"""What everything that searches keys through lists shares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
+
+from .._validation import as_keys, check_same_width, key_norms, row_blocks, row_norms
+from ..exact import probe_search
+from ..exact._search import check_k, top_k
+from ..metrics import match_rate
+from ..partition import Partition, as_partition, spherical_kmeans
+
+# Floats of a block of scores.
+BLOCK_SIZE = 2**24
+
+
+class BaseRouter(BaseEstimator, ABC):
+    """Keys in lists, a score of every list for a query, and the search that it steers.
+
+    Subclasses set ``keys_`` and ``partition_`` by :meth:`_take_keys`, and say how to
+    score lists in :meth:`_list_scores`.
+    """
+
+    _parameter_constraints: dict = {
+        "keys": ["array-like", "sparse matrix", None],
+        "n_partitions": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"sqrt"}),
+        ],
+        "partition": ["array-like", Partition, None],
+        "device": [str, torch.device],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    @abstractmethod
+    def _list_scores(self, X: np.ndarray) -> np.ndarray:
+        """Score of every list for each of some checked queries, ``(n, c)``."""
+
+    def predict_partitions(self, X) -> np.ndarray:
+        """Predict the support value of every partition.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_queries, n_partitions)
+            Predicted largest inner product with the keys of each partition.
+        """
+        X = self._check_queries(X)
+        return self._in_blocks(X).astype(X.dtype, copy=False)
+
+    def predict(self, X) -> np.ndarray:
+        """Predict the score of the best key.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+
+        Returns
+        -------
+        support : ndarray of shape (n_queries,)
+            Predicted support values, in the precision of ``X``: those of the best
+            partition.
+        """
+        return self.predict_partitions(X).max(axis=1)
+
+    def search(self, X, k: int = 1, n_probe: int | None = None):
+        """Find the keys of largest inner product with each query.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        k : int, default=1
+            Number of keys wanted for each query.
+        n_probe : int or None, default=None
+            Number of partitions to visit, in the order of their predicted support
+            values. None visits all of them: then the result is exact.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_queries, k)
+            Inner products of the queries with the keys found, descending.
+        indices : ndarray of shape (n_queries, k), dtype int64
+            Rows of ``keys``; equal scores are in order of their index. Where the
+            visited partitions hold fewer than ``k`` keys, -1 with score -inf.
+        """
+        return self._search(self._check_queries(X), k, n_probe)
+
+    def kneighbors(
+        self,
+        X,
+        n_neighbors: int = 5,
+        return_distance: bool = True,
+        *,
+        n_probe: int | None = None,
+    ):
+        """Find keys in the form of scikit-learn's neighbors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        n_neighbors : int, default=5
+            Number of keys wanted for each query.
+        return_distance : bool, default=True
+            Whether to return distances too.
+        n_probe : int or None, default=None
+            As in :meth:`search`.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries, n_neighbors)
+            *Negative inner products*, ascending: the nearest key is the one of largest
+            inner product. Only with ``return_distance=True``.
+        indices : ndarray of shape (n_queries, n_neighbors), dtype int64
+            Rows of ``keys``.
+        """
+        X = self._check_queries(X)
+        check_k(n_neighbors, len(self.keys_), "n_neighbors")
+        scores, indices = self._search(X, n_neighbors, n_probe)
+        return (-scores, indices) if return_distance else indices
+
+    def score(self, X, y=None, sample_weight=None) -> float:
+        """Match rate: share of queries whose exact best key is found in the first list.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        y : Ignored
+            The exact best keys are searched. Ties with the best key are matches.
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1.
+        """
+        exact, _ = self.search(X)
+        found, _ = self._answer(X, 1)
+        return match_rate(exact, found, sample_weight=sample_weight)
+
+    def _answer(self, X, k: int):
+        """Keys found with the least work, as of :meth:`search`."""
+        return self.search(X, k, n_probe=1)
+
+    def _search(self, X: np.ndarray, k: int, n_probe: int | None):
+        """:meth:`search` of checked queries."""
+        check_k(k, len(self.keys_))
+        n_partitions = self.partition_.n_partitions
+        if n_probe is not None:
+            check_scalar(n_probe, "n_probe", (int, np.integer), min_val=1)
+        if n_probe is None or n_probe >= n_partitions:
+            return self._top_k(X, k)
+        found = []
+        for rows in row_blocks(len(X), max(1, BLOCK_SIZE // n_partitions)):
+            predicted = self._in_blocks(X[rows])
+            probes = np.argpartition(-predicted, n_probe - 1, axis=1)[:, :n_probe]
+            found.append(probe_search(self.keys_, X[rows], self.partition_, probes, k))
+        scores, indices = zip(*found, strict=True)
+        return np.concatenate(scores), np.concatenate(indices)
+
+    def _in_blocks(self, X: np.ndarray) -> np.ndarray:
+        """:meth:`_list_scores` within a bounded memory."""
+        size = max(1, BLOCK_SIZE // self._floats_per_query())
+        blocks = [self._list_scores(X[rows]) for rows in row_blocks(len(X), size)]
+        return np.concatenate(blocks)
+
+    def _floats_per_query(self) -> int:
+        """Floats that :meth:`_list_scores` holds for a query."""
+        return self.partition_.n_partitions
+
+    def _take_keys(self, X: np.ndarray) -> None:
+        """Set keys, norms and lists, for training queries that may be the keys too."""
+        keys = X if self.keys is None else as_keys(self.keys)
+        check_same_width(keys, X)
+        self.key_norms_ = key_norms(keys, allow_zero=self.keys is None)
+        self.random_state_ = check_random_state(self.random_state)
+        self.keys_ = keys
+        if self.partition is not None:
+            self.partition_ = as_partition(keys, self.partition)
+        else:
+            n_partitions = self._n_partitions(keys)
+            self.partition_ = spherical_kmeans(keys, n_partitions, seed=self._seed())
+
+    def _n_partitions(self, keys: np.ndarray) -> int:
+        if self.n_partitions == "sqrt":
+            return max(1, round(len(keys) ** 0.5))
+        return self.n_partitions
+
+    def _top_k(self, X: np.ndarray, k: int, **kwargs):
+        return top_k(
+            self.keys_,
+            X,
+            k,
+            max_norm=self.key_norms_.max,
+            n_jobs=self.n_jobs,
+            device=self.device,
+            **kwargs,
+        )
+
+    def _check_queries(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return self._checked(X, reset=False)
+
+    @staticmethod
+    def _directions(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Norms of queries, ``(n, 1)``, and their directions in their precision."""
+        norms = row_norms(X)
+        return norms, (X / np.where(norms > 0, norms, 1.0)).astype(X.dtype, copy=False)
+
+    def _checked(self, X, *, reset: bool) -> np.ndarray:
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
+
+    def _seed(self) -> int:
+        return int(self.random_state_.randint(np.iinfo(np.int32).max))
+
+    def __sklearn_clone__(self):
+        # Keys and lists go into the clone by reference; the rest is copied as usual.
+        shared = {"keys": self.keys, "partition": self.partition}
+        bare = object.__new__(type(self))
+        vars(bare).update(vars(self), **dict.fromkeys(shared))
+        return BaseEstimator.__sklearn_clone__(bare).set_params(**shared)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        return tags
