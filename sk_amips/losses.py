@@ -11,8 +11,8 @@ With ``f`` a SupportNet, ``g`` a KeyNet, :math:`\sigma(x)` the support value and
 
 Each is a mean over rows and, where there are several, over partitions. The form is that
 of Olausson, Monteiro, Klein and Cuturi, arXiv:2603.08001. A router of several
-partitions has two more: score regression that weighs the partitions which can win, and
-the cross-entropy of the one that does.
+partitions has two things more: weights of the partitions, by which those that can win
+count most, and the cross-entropy of the one that does.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ __all__ = [
     "routing_cross_entropy",
     "score_consistency",
     "score_regression",
-    "top_weighted_score_regression",
+    "top_weights",
 ]
 
 
-def _weighted_mean(errors: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean over rows, of weight ``(n,)``, of the mean over the other axes."""
-    errors = errors.flatten(1).mean(dim=1)
+def _weighted_mean(
+    errors: Tensor, weight: Tensor | None, partition_weight: Tensor | None = None
+) -> Tensor:
+    """Mean over rows, of weight ``(n,)``, and partitions, of weight ``(n, c)``."""
+    if partition_weight is not None:
+        errors = partition_weight * errors
+    errors = errors.mean(dim=1)
     return (errors if weight is None else weight * errors).mean()
 
 
@@ -48,7 +52,10 @@ def _difference(predicted: Tensor, targets: Tensor) -> Tensor:
 
 
 def score_regression(
-    scores: Tensor, targets: Tensor, weight: Tensor | None = None
+    scores: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    partition_weight: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of predicted support values.
 
@@ -58,16 +65,22 @@ def score_regression(
         Predicted and true support values, one a partition.
     weight : Tensor of shape (n,), optional
         Weight of each row; the mean is over rows, not over the weights' sum.
+    partition_weight : Tensor of shape (n, c), optional
+        Weight of each partition in a row, such as :func:`top_weights`.
 
     Returns
     -------
     loss : Tensor of shape ()
     """
-    return _weighted_mean(_difference(scores, targets).square(), weight)
+    errors = _difference(scores, targets).square()
+    return _weighted_mean(errors, weight, partition_weight)
 
 
 def gradient_matching(
-    keys: Tensor, targets: Tensor, weight: Tensor | None = None
+    keys: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    partition_weight: Tensor | None = None,
 ) -> Tensor:
     """Mean squared distance to the best keys, per coordinate.
 
@@ -77,16 +90,23 @@ def gradient_matching(
         Gradients of a SupportNet, or keys predicted by a KeyNet, and the best keys.
     weight : Tensor of shape (n,), optional
         Weight of each row.
+    partition_weight : Tensor of shape (n, p), optional
+        Weight of each partition in a row.
 
     Returns
     -------
     loss : Tensor of shape ()
     """
-    return _weighted_mean(_difference(keys, targets).square(), weight)
+    errors = _difference(keys, targets).square().mean(dim=2)
+    return _weighted_mean(errors, weight, partition_weight)
 
 
 def score_consistency(
-    keys: Tensor, queries: Tensor, targets: Tensor, weight: Tensor | None = None
+    keys: Tensor,
+    queries: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    partition_weight: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the scores that predicted keys have with their queries.
 
@@ -99,49 +119,59 @@ def score_consistency(
         True support values.
     weight : Tensor of shape (n,), optional
         Weight of each row.
+    partition_weight : Tensor of shape (n, c), optional
+        Weight of each partition in a row.
 
     Returns
     -------
     loss : Tensor of shape ()
     """
-    return score_regression((keys @ queries.unsqueeze(-1)).squeeze(-1), targets, weight)
+    scores = (keys @ queries.unsqueeze(-1)).squeeze(-1)
+    return score_regression(scores, targets, weight, partition_weight)
 
 
-def top_weighted_score_regression(
-    scores: Tensor,
+def top_weights(
     targets: Tensor,
     temperature: float,
-    weight: Tensor | None = None,
+    threshold: Tensor | None = None,
     floor: float = 0.05,
 ) -> Tensor:
-    r"""Score regression in which partitions that can win count most.
+    r"""Weights by which partitions that can win count most.
 
-    The squared error of partition ``j`` has weight :math:`e^{(\sigma_j - \sigma) / T} +
-    floor`, where :math:`\sigma` is the largest of the :math:`\sigma_j`.
+    Partition ``j`` has weight :math:`\min(1, e^{(\sigma_j - \tau) / T}) + floor`.
 
     Parameters
     ----------
-    scores, targets : Tensor of shape (n, c)
-        Predicted and true support values, one a partition.
+    targets : Tensor of shape (n, c)
+        True support values, one a partition.
     temperature : float
         The ``T`` above, in units of the scores.
-    weight : Tensor of shape (n,), optional
-        Weight of each row.
+    threshold : Tensor of shape (n, 1), optional
+        The :math:`\tau` above: the score of the k-th best key, where k keys are wanted.
+        Without it, that of the best.
     floor : float, default=0.05
         Weight of a partition that cannot win.
 
     Returns
     -------
-    loss : Tensor of shape ()
+    weights : Tensor of shape (n, c)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.losses import top_weights
+    >>> top_weights(torch.tensor([[0.9, 0.8, 0.1]]), temperature=0.1)
+    tensor([[1.0500, 0.4179, 0.0503]])
     """
-    gap = targets - targets.amax(dim=1, keepdim=True)
-    errors = _difference(scores, targets).square()
-    return _weighted_mean((torch.exp(gap / temperature) + floor) * errors, weight)
+    if threshold is None:
+        threshold = targets.amax(dim=1, keepdim=True)
+    gap = (targets - threshold) / temperature
+    return torch.exp(gap.clamp(max=0.0)) + floor
 
 
 def routing_cross_entropy(
     scores: Tensor,
-    targets: Tensor,
+    winner: Tensor,
     temperature: float = 0.02,
     weight: Tensor | None = None,
 ) -> Tensor:
@@ -149,8 +179,10 @@ def routing_cross_entropy(
 
     Parameters
     ----------
-    scores, targets : Tensor of shape (n, c)
-        Predicted and true support values, one a partition.
+    scores : Tensor of shape (n, c)
+        Predicted scores, one a partition.
+    winner : Tensor of shape (n,), dtype int64
+        Partition of the best key.
     temperature : float, default=0.02
         Divides the scores ahead of the softmax, in units of the scores.
     weight : Tensor of shape (n,), optional
@@ -160,29 +192,22 @@ def routing_cross_entropy(
     -------
     loss : Tensor of shape ()
     """
-    errors = F.cross_entropy(
-        scores / temperature, targets.argmax(dim=1), reduction="none"
-    )
+    errors = F.cross_entropy(scores / temperature, winner, reduction="none")
     return (errors if weight is None else weight * errors).mean()
 
 
 class AmipsLoss(nn.Module):
     """Weighted sum of a score loss, a key loss and a routing loss.
 
-    The score loss is score regression for a SupportNet and score consistency for a
-    KeyNet; the key loss is gradient matching. Both arise from the pair that
-    ``scores_and_keys`` of either network returns. With several partitions there is
-    also the routing cross-entropy.
-
     Parameters
     ----------
     score_weight, key_weight : float, default=1.0
-        Weights of score loss and key loss.
+        Weights of score loss and key loss; the key loss is gradient matching.
     routing_weight : float, default=0.0
         Weight of the routing cross-entropy.
-    score_temperature : float or None, default=None
-        Temperature of :func:`top_weighted_score_regression`; None: all partitions
-        count alike.
+    consistency : bool, default=False
+        Whether the score loss is score consistency, of predicted keys as a KeyNet's,
+        and not score regression, of predicted scores as a SupportNet's.
     scale : float, default=1.0
         Unit of scores and keys, such as the typical norm of a key: they are divided by
         it, so that the loss does not depend on the unit of the keys.
@@ -194,32 +219,47 @@ class AmipsLoss(nn.Module):
         key_weight: float = 1.0,
         *,
         routing_weight: float = 0.0,
-        score_temperature: float | None = None,
+        consistency: bool = False,
         scale: float = 1.0,
     ):
         super().__init__()
         self.score_weight = score_weight
         self.key_weight = key_weight
         self.routing_weight = routing_weight
-        self.score_temperature = score_temperature
+        self.consistency = consistency
         self.scale = scale
 
     def terms(
         self,
-        scores: Tensor,
+        scores: Tensor | None,
         score_targets: Tensor,
         keys: Tensor | None = None,
         key_targets: Tensor | None = None,
         weight: Tensor | None = None,
+        *,
+        queries: Tensor | None = None,
+        winner: Tensor | None = None,
+        score_partition_weight: Tensor | None = None,
+        key_partition_weight: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Each term of the loss by its name, times its weight.
 
         Parameters
         ----------
-        scores, score_targets : Tensor of shape (n, c)
+        scores : Tensor of shape (n, c) or None
+            Predicted scores; None does for the consistency of keys.
+        score_targets : Tensor of shape (n, c), or (n, p) for consistency
+            Support values.
         keys, key_targets : Tensor of shape (n, p, d), optional
-            Without either the key loss is left out.
+            Predicted and best keys. Without either the key loss is left out.
         weight : Tensor of shape (n,), optional
+            Weight of each row.
+        queries : Tensor of shape (n, d), optional
+            Needed for consistency alone.
+        winner : Tensor of shape (n,), dtype int64, optional
+            Partition of the best key; without it the routing loss is left out.
+        score_partition_weight, key_partition_weight : Tensor, optional
+            Weights of the partitions, of the shapes of score targets and (n, p).
 
         Returns
         -------
@@ -228,24 +268,28 @@ class AmipsLoss(nn.Module):
         """
         terms = {}
         # Ahead of the squares, which could overflow.
-        scores, score_targets = scores / self.scale, score_targets / self.scale
-        several = scores.shape[1] > 1
-        if several and self.score_temperature is not None:
-            error = top_weighted_score_regression(
-                scores, score_targets, self.score_temperature, weight
+        score_targets = score_targets / self.scale
+        if scores is not None:
+            scores = scores / self.scale
+        if keys is not None:
+            keys = keys / self.scale
+        if self.consistency and keys is not None:
+            error = score_consistency(
+                keys, queries, score_targets, weight, score_partition_weight
             )
         else:
-            error = score_regression(scores, score_targets, weight)
+            error = score_regression(
+                scores, score_targets, weight, score_partition_weight
+            )
         terms["score"] = self.score_weight * error
         if keys is not None and key_targets is not None:
-            keys, key_targets = keys / self.scale, key_targets / self.scale
-            terms["key"] = self.key_weight * gradient_matching(
-                keys, key_targets, weight
+            error = gradient_matching(
+                keys, key_targets / self.scale, weight, key_partition_weight
             )
-        if several and self.routing_weight > 0:
-            terms["routing"] = self.routing_weight * routing_cross_entropy(
-                scores, score_targets, weight=weight
-            )
+            terms["key"] = self.key_weight * error
+        if winner is not None and self.routing_weight > 0:
+            error = routing_cross_entropy(scores, winner, weight=weight)
+            terms["routing"] = self.routing_weight * error
         return terms
 
     def forward(self, *args, **kwargs) -> Tensor:

@@ -10,9 +10,9 @@ from sk_amips.losses import (
     routing_cross_entropy,
     score_consistency,
     score_regression,
-    top_weighted_score_regression,
+    top_weights,
 )
-from sk_amips.nn import KeyNet, SupportNet
+from sk_amips.nn import SupportNet
 
 N, C, D = 6, 3, 4
 
@@ -150,13 +150,21 @@ def test_amips_loss_defaults(batch):
     torch.testing.assert_close(AmipsLoss()(*scores, *keys), expected)
 
 
-def test_amips_loss_of_a_key_net_is_score_consistency(batch):
-    net = KeyNet(D, [5], C).double()
-    scores, keys = net.scores_and_keys(batch["queries"])
-    torch.testing.assert_close(
-        AmipsLoss()(scores, batch["score_targets"]),
-        score_consistency(keys, batch["queries"], batch["score_targets"]),
+@pytest.mark.parametrize("weighted", [False, True])
+def test_amips_loss_of_a_key_net_is_score_consistency(batch, weighted):
+    """Scores that are given are those of a router, not of the keys."""
+    weights = top_weights(batch["score_targets"], 1.0) if weighted else None
+    loss = AmipsLoss(consistency=True, scale=2.0)(
+        None,
+        batch["score_targets"],
+        batch["keys"],
+        queries=batch["queries"],
+        score_partition_weight=weights,
     )
+    expected = score_consistency(
+        batch["keys"], batch["queries"], batch["score_targets"], None, weights
+    )
+    torch.testing.assert_close(loss, expected / 4)
 
 
 @pytest.mark.parametrize("missing", ["keys", "key_targets"])
@@ -214,23 +222,43 @@ def test_a_step_down_the_loss_lowers_it(truth):
     assert loss() < before
 
 
-def test_top_weighted_score_regression(rng):
-    scores, targets = rng.normal(size=(2, 6, 4))
+def test_partition_weights(rng):
+    scores, targets, shares = rng.normal(size=(3, 6, 4))
     weight = rng.uniform(size=6)
-    share = np.exp((targets - targets.max(axis=1, keepdims=True)) / 0.3) + 0.05
-    expected = (weight * (share * (scores - targets) ** 2).mean(axis=1)).mean()
-    loss = top_weighted_score_regression(
-        *map(torch.from_numpy, (scores, targets)), 0.3, torch.from_numpy(weight)
-    )
+    expected = (weight * (shares * (scores - targets) ** 2).mean(axis=1)).mean()
+    tensors = [torch.from_numpy(a) for a in (scores, targets, weight, shares)]
+    assert score_regression(*tensors).item() == pytest.approx(expected)
+    # Errors that are the same in all coordinates of a key are those of a score.
+    keys = [tensor.unsqueeze(2).expand(-1, -1, 3) for tensor in tensors[:2]]
+    loss = gradient_matching(*keys, *tensors[2:])
     assert loss.item() == pytest.approx(expected)
+
+
+def test_top_weights(rng):
+    targets = rng.normal(size=(6, 4))
+    weights = top_weights(torch.from_numpy(targets), 0.3)
+    expected = np.exp((targets - targets.max(axis=1, keepdims=True)) / 0.3) + 0.05
+    np.testing.assert_allclose(weights, expected)
+
+
+def test_top_weights_of_several_wanted_keys(rng):
+    """Whatever reaches the threshold counts in full."""
+    targets = np.sort(rng.normal(size=(6, 4)))
+    weights = top_weights(
+        torch.from_numpy(targets), 0.3, torch.from_numpy(targets[:, 2:3]), floor=0.1
+    ).numpy()
+    np.testing.assert_allclose(weights[:, 2:], 1.1)
+    gap = targets[:, :2] - targets[:, 2:3]
+    np.testing.assert_allclose(weights[:, :2], np.exp(gap / 0.3) + 0.1)
 
 
 def test_routing_cross_entropy(rng):
     scores, targets = rng.normal(size=(2, 6, 4))
     weight = rng.uniform(size=6)
+    winner = targets.argmax(axis=1)
     log_share = scores / 0.5 - np.log(np.exp(scores / 0.5).sum(axis=1, keepdims=True))
-    errors = -log_share[np.arange(6), targets.argmax(axis=1)]
-    tensors = [torch.from_numpy(a) for a in (scores, targets)]
+    errors = -log_share[np.arange(6), winner]
+    tensors = [torch.from_numpy(a) for a in (scores, winner)]
     loss = routing_cross_entropy(*tensors, 0.5)
     assert loss.item() == pytest.approx(errors.mean())
     loss = routing_cross_entropy(*tensors, 0.5, torch.from_numpy(weight))
@@ -239,16 +267,13 @@ def test_routing_cross_entropy(rng):
 
 def test_terms_of_a_router(rng):
     scores, targets = (torch.from_numpy(a) for a in rng.normal(size=(2, 6, 4)))
-    loss = AmipsLoss(2.0, routing_weight=3.0, score_temperature=0.1)
-    terms = loss.terms(scores, targets)
+    winner, weights = targets.argmax(dim=1), top_weights(targets, 0.1)
+    loss = AmipsLoss(2.0, routing_weight=3.0, scale=0.5)
+    arguments = {"winner": winner, "score_partition_weight": weights}
+    terms = loss.terms(scores, targets, **arguments)
     assert list(terms) == ["score", "routing"]
-    score = top_weighted_score_regression(scores, targets, 0.1)
+    score = score_regression(2 * scores, 2 * targets, None, weights)
     assert terms["score"].item() == pytest.approx(2 * score.item())
-    routing = routing_cross_entropy(scores, targets)
+    routing = routing_cross_entropy(2 * scores, winner)
     assert terms["routing"].item() == pytest.approx(3 * routing.item())
-    assert loss(scores, targets).item() == sum(terms.values()).item()
-    # With one partition there is nothing to route, and no partition to weigh.
-    terms = loss.terms(scores[:, :1], targets[:, :1])
-    plain = score_regression(scores[:, :1], targets[:, :1])
-    assert list(terms) == ["score"]
-    assert terms["score"].item() == pytest.approx(2 * plain.item())
+    assert loss(scores, targets, **arguments).item() == sum(terms.values()).item()

@@ -15,8 +15,10 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from ..training import TrainingData
+from ..exact._search import check_k
+from ..training import Matching, TrainingData, noisy_queries
 from ._build_net import OPTIMIZERS, build_net, update_net
+from ._scoring import validation_metrics
 from ._search import NetRouter
 from ._targets import given_targets, searched_targets
 
@@ -31,10 +33,19 @@ class BaseAmipsRegressor(NetRouter):
             Interval(Integral, 1, None, closed="left"),
         ],
         "inject_every": [Interval(Integral, 1, None, closed="left"), None],
+        "top_k": [Interval(Integral, 1, None, closed="left")],
         "score_weight": [Interval(Real, 0, None, closed="left")],
         "key_weight": [Interval(Real, 0, None, closed="left")],
+        "matched_partitions": [
+            StrOptions({"best", "all"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "routing_weight": [Interval(Real, 0, None, closed="left")],
         "score_temperature": [Interval(Real, 0, None, closed="neither"), None],
+        "noisy_queries": [Interval(Real, 0, None, closed="left")],
+        "query_noise": [Interval(Real, 0, None, closed="left")],
+        "noisy_keys": [Interval(Real, 0, None, closed="left")],
+        "key_noise": [Interval(Real, 0, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"cosine"}), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
@@ -42,6 +53,7 @@ class BaseAmipsRegressor(NetRouter):
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "optimizer": [StrOptions(set(OPTIMIZERS)), type],
         "early_stopping": ["boolean"],
+        "scoring": [StrOptions({"auto", "loss", "match_rate", "routing_recall"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, None],
@@ -62,8 +74,10 @@ class BaseAmipsRegressor(NetRouter):
         """Weight of the key loss."""
         return self.key_weight
 
-    # Match only the key of the best list, when matching all would be too much work.
-    _winner_only = False
+    def _per_partition(self) -> bool:
+        """Whether every partition has an output of its own."""
+        return self.partition_.n_partitions > 1
+
     # Whether predictions, and so targets, are keys rather than scores.
     _predicts_keys = False
 
@@ -119,7 +133,7 @@ class BaseAmipsRegressor(NetRouter):
                 train, valid = train.split(
                     self.validation_fraction, groups=groups, seed=twin._seed()
                 )
-            twin._train(train, valid)
+            twin._train(twin._augmented(train, y), valid)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -144,7 +158,8 @@ class BaseAmipsRegressor(NetRouter):
         """
         with self._fitting(going_on=True) as twin:
             X = twin._begin(X)
-            twin._train(twin._training_data(X, y, sample_weight), epochs=1)
+            train = twin._training_data(X, y, sample_weight)
+            twin._train(twin._augmented(train, y), epochs=1)
         return self
 
     @contextmanager
@@ -179,27 +194,57 @@ class BaseAmipsRegressor(NetRouter):
             update_net(self, self.net_)
             return X
         self._take_keys(X)
+        check_k(self.top_k, len(self.keys_), "top_k")
         return X
 
     def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:
-        n_partitions = self.partition_.n_partitions
         if y is None:
             data = searched_targets(
                 self.keys_,
                 X,
                 self.partition_,
+                k=self.top_k,
+                per_partition=self._per_partition(),
                 max_norm=self.key_norms_.max,
                 with_keys=self._key_weight() > 0,
                 n_jobs=self.n_jobs,
                 device=self.device,
             )
         else:
+            n_partitions = self.partition_.n_partitions
             data = given_targets(X, y, n_partitions, column_is_key=self._predicts_keys)
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             weight = (weight / weight.mean()).astype(np.float32)
-        return replace(data, weight=weight, winner_only=self._winner_only)
+        temperature = self.score_temperature
+        if temperature is not None:
+            temperature *= self.key_norms_.rms or 1.0
+        matching = Matching(self.matched_partitions, temperature, self._predicts_keys)
+        return replace(data, weight=weight, matching=matching)
+
+    def _augmented(self, train: TrainingData, y) -> TrainingData:
+        """Training data together with noisy queries and noisy keys."""
+        n_queries, n_keys = (
+            round(share * len(train)) for share in (self.noisy_queries, self.noisy_keys)
+        )
+        if n_queries + n_keys == 0:
+            return train
+        if y is not None:
+            raise ValueError(
+                "noisy_queries and noisy_keys need targets that can be searched: "
+                "leave y out."
+            )
+        queries = train.field("queries")
+        rng = self.random_state_
+        weight = train.field("weight")
+        noisy = np.concatenate(
+            [
+                noisy_queries(queries, n_queries, self.query_noise, rng, weight=weight),
+                noisy_queries(self.keys_, n_keys, self.key_noise, rng),
+            ]
+        )
+        return train.extend(self._training_data(noisy))
 
     def _train(
         self,
@@ -210,7 +255,12 @@ class BaseAmipsRegressor(NetRouter):
     ) -> None:
         if not hasattr(self, "net_"):
             self.net_ = build_net(self, train, seed=self._seed())
-        self.net_.partial_fit(train, valid, epochs=epochs, seed=self._seed())
+        metrics = {}
+        if valid is not None and self.early_stopping:
+            metrics = validation_metrics(self, valid)
+        self.net_.partial_fit(
+            train, valid, epochs=epochs, seed=self._seed(), metrics=metrics
+        )
         self.history_ = self.net_.history
         self.loss_curve_ = self.history_[:, "train_loss"]
         self.n_iter_ = len(self.history_)

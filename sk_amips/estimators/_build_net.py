@@ -15,6 +15,7 @@ from ..training import (
     ValidationStopping,
     WarmupCosine,
 )
+from ._scoring import monitored
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -47,7 +48,7 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
     seed : int
         Seed of the initial weights.
     """
-    scale = train.unit or estimator.key_norms_.rms or 1.0
+    scale = train.unit or estimator._n_summed() * estimator.key_norms_.rms or 1.0
     params = {
         **module_params(estimator),
         "module__scale": scale,
@@ -56,7 +57,7 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         "criterion__score_weight": estimator.score_weight,
         "criterion__key_weight": estimator._key_weight(),
         "criterion__routing_weight": estimator.routing_weight,
-        "criterion__score_temperature": estimator.score_temperature,
+        "criterion__consistency": estimator._predicts_keys,
         "criterion__scale": scale,
         "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
         "train_split": None,
@@ -129,7 +130,7 @@ def _callbacks(estimator) -> list:
     if estimator.lr_schedule == "cosine":
         callbacks.append(("lr_schedule", WarmupCosine()))
     if estimator.early_stopping:
-        stopping = ValidationStopping(estimator.n_iter_no_change)
+        stopping = ValidationStopping(monitored(estimator), estimator.n_iter_no_change)
         callbacks.append(("early_stopping", stopping))
     if estimator.verbose:
         callbacks.append(("progress", EpochProgress(type(estimator).__name__)))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions
 
-from ..nn import DirectionalKeyNet, KeyNet
+from ..nn import CentroidKeyNet, DirectionalKeyNet, KeyNet
 from ..nn._activations import ACTIVATIONS
 from ._base import BaseAmipsRegressor
 
@@ -34,6 +34,11 @@ class KeyNetRegressor(BaseAmipsRegressor):
     partition : Partition or array-like of shape (n_keys,), default=None
         Lists to use instead, such as another estimator's ``partition_``, or the list of
         each key.
+    top_k : int, default=1
+        How many best keys matter. With one partition the network learns the sum of the
+        scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.
+        With several, errors count by how near a partition comes to the score of the
+        ``top_k``-th best key, so that lists are ranked for recall@``top_k``.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters.
@@ -41,19 +46,37 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Activation.
     residual : bool, default=False
         Whether the network predicts the key's difference from the query's direction.
+    shared_head : bool, default=False
+        With several partitions, predict a single key, the best of all, and rank the
+        partitions by the inner product of their centroids with it: then the network
+        does not grow with ``n_partitions``, and :meth:`predict_partitions` tells the
+        order of the partitions but not their support values.
     inject_every : int or None, default=1
         The query enters every so many layers; None: only the first.
     score_weight : float, default=1.0
         Weight of score consistency.
     key_weight : float, default=10.0
         Weight of key regression.
+    matched_partitions : {"best", "all"} or int, default="all"
+        With several partitions, whose best key is matched: that of the best one, of
+        all, or of so many that are sampled for each query, those near the top most: an
+        unbiased estimate of the loss of all, without computing the other heads.
     routing_weight : float, default=0.0
         With several partitions, weight of the cross-entropy of the one that wins; some
         1e-4 make the first partition right more often, and the tail longer.
     score_temperature : float or None, default=0.05
         With several partitions, how far below the best a partition's support value may
         lie, in units of the keys' norm, until its error counts for a third; see
-        :func:`sk_amips.losses.top_weighted_score_regression`. None: all count alike.
+        :func:`sk_amips.losses.top_weights`. None: all count alike.
+    noisy_queries : float, default=0.0
+        Noisy copies of queries to add to the training queries, with exact targets of
+        their own, as a multiple of the number of queries.
+    query_noise : float, default=0.4
+        Norm of their noise, relative to the query's.
+    noisy_keys : float, default=0.0
+        Noisy keys to add as queries, likewise.
+    key_noise : float, default=0.6
+        Norm of their noise, relative to the key's.
     lr : float, default=2e-3
         Learning rate.
     lr_schedule : {"cosine"} or None, default="cosine"
@@ -68,8 +91,14 @@ class KeyNetRegressor(BaseAmipsRegressor):
     optimizer : {"adamw", "adam", "sgd"} or torch optimizer class, default="adamw"
         Optimizer.
     early_stopping : bool, default=False
-        Whether to hold out validation queries, stop when their loss has not improved
-        for ``n_iter_no_change`` epochs, and restore the best weights.
+        Whether to hold out validation queries, stop when ``scoring`` has not improved
+        on them for ``n_iter_no_change`` epochs, and restore the best weights.
+    scoring : {"auto", "loss", "match_rate", "routing_recall"}, default="auto"
+        What early stopping watches: the loss; the match rate, as :meth:`score` has it;
+        or with several partitions how often the best key is within the first ones, as
+        many as half the square root of their number. "auto" is the match rate with one
+        partition, which takes a search over the keys each epoch, and routing recall
+        with several.
     validation_fraction : float, default=0.1
         Share of queries, or of their groups, to hold out.
     n_iter_no_change : int, default=10
@@ -140,6 +169,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         **BaseAmipsRegressor._parameter_constraints,
         "activation": [StrOptions(set(ACTIVATIONS))],
         "residual": ["boolean"],
+        "shared_head": ["boolean"],
     }
 
     _predicts_keys = True
@@ -150,14 +180,21 @@ class KeyNetRegressor(BaseAmipsRegressor):
         *,
         n_partitions=1,
         partition=None,
+        top_k=1,
         hidden_layer_sizes=(256, 256),
         activation="soft_leaky_relu",
         residual=False,
+        shared_head=False,
         inject_every=1,
         score_weight=1.0,
         key_weight=10.0,
+        matched_partitions="all",
         routing_weight=0.0,
         score_temperature=0.05,
+        noisy_queries=0.0,
+        query_noise=0.4,
+        noisy_keys=0.0,
+        key_noise=0.6,
         lr=2e-3,
         lr_schedule="cosine",
         ema_decay=0.99,
@@ -165,6 +202,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         batch_size=512,
         optimizer="adamw",
         early_stopping=False,
+        scoring="auto",
         validation_fraction=0.1,
         n_iter_no_change=10,
         device="auto",
@@ -178,14 +216,21 @@ class KeyNetRegressor(BaseAmipsRegressor):
         self.keys = keys
         self.n_partitions = n_partitions
         self.partition = partition
+        self.top_k = top_k
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.residual = residual
+        self.shared_head = shared_head
         self.inject_every = inject_every
         self.score_weight = score_weight
         self.key_weight = key_weight
+        self.matched_partitions = matched_partitions
         self.routing_weight = routing_weight
         self.score_temperature = score_temperature
+        self.noisy_queries = noisy_queries
+        self.query_noise = query_noise
+        self.noisy_keys = noisy_keys
+        self.key_noise = key_noise
         self.lr = lr
         self.lr_schedule = lr_schedule
         self.ema_decay = ema_decay
@@ -193,6 +238,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.device = device
@@ -220,15 +266,23 @@ class KeyNetRegressor(BaseAmipsRegressor):
         X = self._check_queries(X)
         return self._predicted_keys(X)
 
+    def _per_partition(self) -> bool:
+        return super()._per_partition() and not self.shared_head
+
     def _module_params(self):
         return build_key_net, {
             "activation": self.activation,
             "residual": self.residual,
+            "shared_head": self.shared_head,
         }
 
     def _prepare_module(self, module) -> None:
+        centroids = torch.from_numpy(self.partition_.centroids_)
+        if isinstance(module, CentroidKeyNet):
+            module.centroids.copy_(centroids)
+            module, centroids = module.net, centroids.mean(dim=0, keepdim=True)
         if not self.residual:
-            module.set_constant(torch.from_numpy(self.partition_.centroids_))
+            module.set_constant(self._n_summed() * centroids)
 
 
 def build_key_net(
@@ -238,19 +292,23 @@ def build_key_net(
     n_partitions: int,
     activation: str,
     residual: bool,
+    shared_head: bool,
     inject_every: int | None,
     scale: float,
     seed: int,
-) -> DirectionalKeyNet:
+) -> DirectionalKeyNet | CentroidKeyNet:
     """Build the network of a :class:`KeyNetRegressor`."""
     net = KeyNet(
         in_features,
         hidden_sizes,
-        n_partitions,
+        1 if shared_head else n_partitions,
         activation=activation,
         inject_every=inject_every,
         residual=residual,
         scale=scale,
         generator=torch.Generator().manual_seed(seed),
     )
-    return DirectionalKeyNet(net)
+    net = DirectionalKeyNet(net)
+    if shared_head and n_partitions > 1:
+        return CentroidKeyNet(net, n_partitions)
+    return net

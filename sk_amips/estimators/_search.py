@@ -30,7 +30,8 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         -------
         mapped : ndarray of shape (n_queries, n_features)
             Predicted key: of a SupportNet the gradient, of a KeyNet the output; with
-            several partitions, that of the one with the largest predicted score.
+            several partitions, that of the one with the largest predicted score. With
+            one partition and ``top_k`` > 1, the sum of the ``top_k`` best keys.
         """
         return self._predicted_keys(self._check_queries(X))
 
@@ -72,9 +73,14 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         # norm, so that no square leaves float32's range.
         unit = self.key_norms_.max
         offset = -0.5 * squared_norms(self.keys_) / unit
-        _, indices = self._top_k(self._predicted_keys(X) / unit, k, offset=offset)
+        predicted = self._predicted_keys(X) / (unit * self._n_summed())
+        _, indices = self._top_k(predicted, k, offset=offset)
         scores, indices = sort_by_score(rescore(self.keys_, X, indices), indices, k)
         return scores.astype(X.dtype), indices
+
+    def _n_summed(self) -> int:
+        """Number of keys of which the network predicts the sum."""
+        return 1 if self._per_partition() else self.top_k
 
     def _list_scores(self, X: np.ndarray) -> np.ndarray:
         norms, scores = self._evaluate(X, _scores)

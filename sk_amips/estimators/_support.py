@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from numbers import Real
 
-import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import RadialSupportNet, SupportNet
+from ..nn import Ellipsoids, RadialSupportNet, ResidualSupportNet, SupportNet
 from ..nn._activations import ACTIVATIONS
 from ..nn._rectifiers import RECTIFIERS
+from ..routing._optimistic import RANK, list_ellipsoids
 from ._base import BaseAmipsRegressor
 
 
@@ -35,6 +35,11 @@ class SupportNetRegressor(BaseAmipsRegressor):
     partition : Partition or array-like of shape (n_keys,), default=None
         Lists to use instead, such as another estimator's ``partition_``, or the list of
         each key.
+    top_k : int, default=1
+        How many best keys matter. With one partition the network learns the sum of the
+        scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.
+        With several, errors count by how near a partition comes to the score of the
+        ``top_k``-th best key, so that lists are ranked for recall@``top_k``.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters.
@@ -49,6 +54,11 @@ class SupportNetRegressor(BaseAmipsRegressor):
         radial homogenization, **not** convex.
     rectifier : {"softplus", "exp", "abs", "relu"}, default="softplus"
         What keeps the hidden weights non-negative; unused where ``convexity=None``.
+    base_score : {"centroid", "optimistic"} or None, default="centroid"
+        What the network starts from, and learns the difference to: the inner product
+        with the centroid of each partition, in a linear part of the network that is
+        trained as well; to which "optimistic" adds a fixed term for the spread of the
+        keys, as :class:`OptimisticRouter`; None: nothing.
     inject_every : int or None, default=1
         The query enters every so many layers; None: only the first.
     score_weight : float, default=1.0
@@ -57,13 +67,26 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Weight of gradient matching; with several partitions, the gradient of the best
         one is matched. "auto" is 10 with one partition and 0 with several, where the
         scores are what matters: then training is cheaper and routing better.
+    matched_partitions : {"best", "all"} or int, default="best"
+        With several partitions, whose best key is matched: that of the best one, of
+        all, or of so many that are sampled for each query, those near the top most: an
+        unbiased estimate of the loss of all at the cost of so many gradients.
     routing_weight : float, default=0.0
         With several partitions, weight of the cross-entropy of the one that wins; some
         1e-4 make the first partition right more often, and the tail longer.
     score_temperature : float or None, default=0.05
         With several partitions, how far below the best a partition's support value may
         lie, in units of the keys' norm, until its error counts for a third; see
-        :func:`sk_amips.losses.top_weighted_score_regression`. None: all count alike.
+        :func:`sk_amips.losses.top_weights`. None: all count alike.
+    noisy_queries : float, default=0.0
+        Noisy copies of queries to add to the training queries, with exact targets of
+        their own, as a multiple of the number of queries.
+    query_noise : float, default=0.4
+        Norm of their noise, relative to the query's.
+    noisy_keys : float, default=0.0
+        Noisy keys to add as queries, likewise.
+    key_noise : float, default=0.6
+        Norm of their noise, relative to the key's.
     lr : float, default=2e-3
         Learning rate.
     lr_schedule : {"cosine"} or None, default="cosine"
@@ -78,8 +101,14 @@ class SupportNetRegressor(BaseAmipsRegressor):
     optimizer : {"adamw", "adam", "sgd"} or torch optimizer class, default="adamw"
         Optimizer.
     early_stopping : bool, default=False
-        Whether to hold out validation queries, stop when their loss has not improved
-        for ``n_iter_no_change`` epochs, and restore the best weights.
+        Whether to hold out validation queries, stop when ``scoring`` has not improved
+        on them for ``n_iter_no_change`` epochs, and restore the best weights.
+    scoring : {"auto", "loss", "match_rate", "routing_recall"}, default="auto"
+        What early stopping watches: the loss; the match rate, as :meth:`score` has it;
+        or with several partitions how often the best key is within the first ones, as
+        many as half the square root of their number. "auto" is the match rate with one
+        partition, which takes a search over the keys each epoch, and routing recall
+        with several.
     validation_fraction : float, default=0.1
         Share of queries, or of their groups, to hold out.
     n_iter_no_change : int, default=10
@@ -154,10 +183,9 @@ class SupportNetRegressor(BaseAmipsRegressor):
         "activation": [StrOptions({"auto", *ACTIVATIONS})],
         "key_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "convexity": [StrOptions({"strict", "soft"}), None],
+        "base_score": [StrOptions({"centroid", "optimistic"}), None],
         "rectifier": [StrOptions({name for name in RECTIFIERS if name})],
     }
-
-    _winner_only = True
 
     def __init__(
         self,
@@ -165,15 +193,22 @@ class SupportNetRegressor(BaseAmipsRegressor):
         *,
         n_partitions=1,
         partition=None,
+        top_k=1,
         hidden_layer_sizes=(256, 256),
         activation="auto",
         convexity="soft",
         rectifier="softplus",
+        base_score="centroid",
         inject_every=1,
         score_weight=1.0,
         key_weight="auto",
+        matched_partitions="best",
         routing_weight=0.0,
         score_temperature=0.05,
+        noisy_queries=0.0,
+        query_noise=0.4,
+        noisy_keys=0.0,
+        key_noise=0.6,
         lr=2e-3,
         lr_schedule="cosine",
         ema_decay=0.99,
@@ -181,6 +216,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         batch_size=512,
         optimizer="adamw",
         early_stopping=False,
+        scoring="auto",
         validation_fraction=0.1,
         n_iter_no_change=10,
         device="auto",
@@ -194,15 +230,22 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.keys = keys
         self.n_partitions = n_partitions
         self.partition = partition
+        self.top_k = top_k
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.convexity = convexity
         self.rectifier = rectifier
+        self.base_score = base_score
         self.inject_every = inject_every
         self.score_weight = score_weight
         self.key_weight = key_weight
+        self.matched_partitions = matched_partitions
         self.routing_weight = routing_weight
         self.score_temperature = score_temperature
+        self.noisy_queries = noisy_queries
+        self.query_noise = query_noise
+        self.noisy_keys = noisy_keys
+        self.key_noise = key_noise
         self.lr = lr
         self.lr_schedule = lr_schedule
         self.ema_decay = ema_decay
@@ -210,6 +253,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.device = device
@@ -219,21 +263,6 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
-
-    def predict(self, X) -> np.ndarray:
-        """Predict the score of the best key.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
-
-        Returns
-        -------
-        support : ndarray of shape (n_queries,)
-            Predicted support values, in the precision of ``X``.
-        """
-        return self.predict_partitions(X).max(axis=1)
 
     def _key_weight(self) -> float:
         if self.key_weight != "auto":
@@ -245,10 +274,22 @@ class SupportNetRegressor(BaseAmipsRegressor):
             "activation": self.activation,
             "convexity": self.convexity,
             "rectifier": self.rectifier,
+            "base_score": self.base_score,
         }
 
     def _prepare_module(self, module) -> None:
-        module.set_linear(torch.from_numpy(self.partition_.centroids_))
+        if self.base_score is None:
+            return
+        centroids = torch.from_numpy(self.partition_.centroids_)
+        module.set_linear(self._n_summed() * centroids)
+        if self.base_score == "optimistic":
+            base = list_ellipsoids(
+                self.keys_,
+                self.partition_,
+                optimism=self._n_summed(),
+                scale=self.key_norms_.rms or 1.0,
+            )
+            module.base.load_state_dict(base.state_dict())
 
 
 def build_support_net(
@@ -259,10 +300,11 @@ def build_support_net(
     activation: str,
     convexity: str | None,
     rectifier: str,
+    base_score: str | None,
     inject_every: int | None,
     scale: float,
     seed: int,
-) -> SupportNet | RadialSupportNet:
+) -> SupportNet | RadialSupportNet | ResidualSupportNet:
     """Build the network of a :class:`SupportNetRegressor`."""
     strict = convexity == "strict"
     if activation == "auto":
@@ -285,4 +327,10 @@ def build_support_net(
             "convexity='strict' needs a homogeneous activation: 'leaky_relu', 'relu' "
             f"or 'auto', got activation={activation!r}."
         )
-    return net if strict else RadialSupportNet(net)
+    if not strict:
+        net = RadialSupportNet(net)
+    if base_score == "optimistic":
+        rank = min(RANK, in_features)
+        factors = torch.zeros(n_partitions, rank, in_features)
+        net = ResidualSupportNet(net, Ellipsoids(factors, torch.zeros(n_partitions)))
+    return net

@@ -19,21 +19,53 @@ def searched_targets(
     queries: np.ndarray,
     partition: Partition,
     *,
+    k: int,
+    per_partition: bool,
     max_norm: float,
     with_keys: bool,
     n_jobs: int | None,
     device: str,
 ) -> TrainingData:
-    """Training data whose targets, scores and maybe keys, are found by exact search."""
+    """Training data whose targets, scores and maybe keys, are found by exact search.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys, d)
+    queries : ndarray of shape (n, d)
+    partition : Partition
+    k : int
+        Number of best keys that matter.
+    per_partition : bool
+        Whether targets are those of every partition, or the sums over the k best keys
+        of all.
+    max_norm : float
+        Largest norm of a key.
+    with_keys : bool
+        Whether keys are matched.
+    n_jobs : int or None
+    device : str
+    """
     options = {"n_jobs": n_jobs, "device": device}
-    if partition.n_partitions == 1:
-        scores, best = top_k(keys, queries, 1, max_norm=max_norm, **options)
-    else:
+    threshold = None
+    if k > 1 or not per_partition:
+        top_scores, top = top_k(keys, queries, k, max_norm=max_norm, **options)
+        winner = partition.labels_[top[:, 0]].astype(np.int64)
+    if per_partition:
         scores, best = partition_search(keys, queries, partition, **options)
-    scores = _per_unit_query(scores, queries)
-    if not with_keys:
-        return TrainingData(queries, scores)
-    return TrainingData(queries, scores, best, keys)
+        winner, best = scores.argmax(axis=1), best[:, :, None]
+        if k > 1:
+            threshold = _per_unit_query(top_scores[:, -1:], queries)
+    else:
+        scores = top_scores.sum(axis=1, dtype=np.float64, keepdims=True)
+        best = top[:, None, :]
+    return TrainingData(
+        queries,
+        _per_unit_query(scores, queries),
+        best=best if with_keys else None,
+        keys=keys if with_keys else None,
+        threshold=threshold,
+        winner=winner if partition.n_partitions > 1 else None,
+    )
 
 
 def given_targets(
@@ -61,7 +93,7 @@ def given_targets(
     is_key = y.ndim == 2 and y.shape[1] == queries.shape[1]
     if is_key and (y.shape[1] > 1 or column_is_key):
         scores = np.einsum("nd,nd->n", queries, y, dtype=np.float64)[:, None]
-        rows = np.arange(len(y))[:, None]
+        rows = np.arange(len(y))[:, None, None]
         return TrainingData(queries, _per_unit_query(scores, queries), rows, y)
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(

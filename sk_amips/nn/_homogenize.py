@@ -102,6 +102,10 @@ class DirectionalKeyNet(nn.Module):
         """Predicted best keys, ``(n, d) -> (n, c, d)``."""
         return self.net(split_direction(x)[1])
 
+    def heads(self, x: Tensor, partitions: Tensor) -> Tensor:
+        """See :meth:`KeyNet.heads`."""
+        return self.net.heads(split_direction(x)[1], partitions)
+
     def scores(self, x: Tensor) -> Tensor:
         """Scores of the predicted keys, ``(n, d) -> (n, c)``."""
         return self.scores_and_keys(x)[0]

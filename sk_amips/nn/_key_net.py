@@ -99,6 +99,45 @@ class KeyNet(InjectedStack):
             keys = keys + x.unsqueeze(1)
         return self.scale * keys
 
+    def heads(self, x: Tensor, partitions: Tensor) -> Tensor:
+        """Predicted best keys of some partitions, without computing the others.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+            Queries.
+        partitions : Tensor of shape (n, p), dtype int64
+            Partitions of each query whose key is wanted.
+
+        Returns
+        -------
+        keys : Tensor of shape (n, p, d)
+        """
+        n, p = partitions.shape
+        state = self.activation(self.hidden_preactivations(x)[-1])
+        layer = self.layers[-1]
+        shape = (self.n_heads, self.in_features)
+        # Rows are brought together by head: each head is one product, and the unbound
+        # weights have one gradient, where indexing would fill one for each head.
+        order = partitions.flatten().argsort(stable=True)
+        counts = torch.bincount(partitions.flatten(), minlength=self.n_heads).tolist()
+        keys = [
+            torch.addmm(bias, rows, weight.T)
+            for rows, weight, bias in zip(
+                state[order // p].split(counts),
+                layer.weight.unflatten(0, shape).unbind(0),
+                layer.bias.unflatten(0, shape).unbind(0),
+                strict=True,
+            )
+            if len(rows) > 0
+        ]
+        places = torch.empty_like(order)
+        places[order] = torch.arange(len(order), device=order.device)
+        keys = torch.cat(keys)[places].unflatten(0, (n, p))
+        if self.residual:
+            keys = keys + x.unsqueeze(1)
+        return self.scale * keys
+
     def scores(self, x: Tensor) -> Tensor:
         """Scores ``<g(x), x>`` of the predicted keys, ``(n, d) -> (n, c)``."""
         return self.scores_and_keys(x)[0]

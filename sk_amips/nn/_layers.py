@@ -169,16 +169,22 @@ class InjectedStack(nn.Module):
             if init == "principled" and layer.bias is not None:
                 layer.bias.fill_(bias)
 
+    def hidden_preactivations(self, x: Tensor) -> list[Tensor]:
+        """Values ahead of each activation."""
+        values = [self.first(x)]
+        for i in range(len(self.layers) - 1):
+            values.append(self._apply_layer(i, values[-1], x))
+        return values
+
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """Values ahead of each activation, and last the output of the net."""
-        values = [self.first(x)]
-        for i, layer in enumerate(self.layers):
-            value = layer(self.activation(values[-1]))
-            injection = self._injection(i)
-            if injection is not None:
-                value = value + injection(x)
-            values.append(value)
-        return values
+        values = self.hidden_preactivations(x)
+        return [*values, self._apply_layer(len(self.layers) - 1, values[-1], x)]
+
+    def _apply_layer(self, i: int, preactivation: Tensor, x: Tensor) -> Tensor:
+        value = self.layers[i](self.activation(preactivation))
+        injection = self._injection(i)
+        return value if injection is None else value + injection(x)
 
     def jacobian_rows(
         self, preactivations: Sequence[Tensor], rows: Tensor | None = None

@@ -36,7 +36,7 @@ class LinearRouter(BaseRouter):
     loss : {"cross_entropy", "ridge"}, default="cross_entropy"
         What is minimised. Scores are support values with "ridge" alone; with
         "cross_entropy" they only tell the order of the lists.
-    alpha : float, default=0.01
+    alpha : float, default=0.3
         Strength of the L2 penalty beside the loss summed over the queries.
     max_iter : int, default=100
         Iterations of the logistic regression.
@@ -97,7 +97,7 @@ class LinearRouter(BaseRouter):
         n_partitions="sqrt",
         partition=None,
         loss="cross_entropy",
-        alpha=0.01,
+        alpha=0.3,
         max_iter=100,
         device="auto",
         n_jobs=None,

@@ -17,6 +17,10 @@ from ._base import BaseRouter
 __all__ = ["OptimisticRouter", "list_ellipsoids"]
 
 
+# Principal axes kept of each list: more find little more (see docs/routing.md).
+RANK = 16
+
+
 class OptimisticRouter(BaseRouter):
     r"""Rank lists by what their best key would score if they were normal samples.
 
@@ -97,7 +101,7 @@ class OptimisticRouter(BaseRouter):
         *,
         n_partitions="sqrt",
         partition=None,
-        rank=16,
+        rank=RANK,
         optimism=1.0,
         device="auto",
         n_jobs=None,
@@ -151,7 +155,7 @@ def list_ellipsoids(
     keys: np.ndarray,
     partition: Partition,
     *,
-    rank: int | None = 16,
+    rank: int | None = RANK,
     optimism: float = 1.0,
     scale: float = 1.0,
 ) -> Ellipsoids:

@@ -1,7 +1,8 @@
 """Training: the data of a fit, its batches, and the skorch net that runs it."""
 
+from ._augment import noisy_queries
 from ._callbacks import EpochProgress, ValidationStopping
-from ._data import Batches, TrainingData
+from ._data import Batches, Matching, TrainingData
 from ._net import AmipsNet
 from ._schedule import WarmupCosine, WeightAverage, warmup_cosine
 
@@ -9,9 +10,11 @@ __all__ = [
     "AmipsNet",
     "Batches",
     "EpochProgress",
+    "Matching",
     "TrainingData",
     "ValidationStopping",
     "WarmupCosine",
     "WeightAverage",
+    "noisy_queries",
     "warmup_cosine",
 ]

@@ -12,18 +12,26 @@ __all__ = ["EpochProgress", "ValidationStopping"]
 
 
 class ValidationStopping(EarlyStopping):
-    """Early stopping on the validation loss, which restores the best weights.
+    """Early stopping on validation data, which restores the best weights.
 
     Epochs without validation data, such as those of ``partial_fit``, do not count.
 
     Parameters
     ----------
+    monitor : str
+        What is watched: "valid_loss", or a metric in the history, which should grow.
     patience : int
         Epochs without improvement before stopping.
     """
 
-    def __init__(self, patience: int):
-        super().__init__(patience=patience, load_best=True, sink=noop)
+    def __init__(self, monitor: str, patience: int):
+        super().__init__(
+            monitor=monitor,
+            patience=patience,
+            lower_is_better=monitor == "valid_loss",
+            load_best=True,
+            sink=noop,
+        )
 
     def on_epoch_end(self, net, **kwargs):
         if self.monitor in net.history[-1]:

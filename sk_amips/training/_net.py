@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -45,18 +46,22 @@ class AmipsNet(NeuralNet):
         *,
         epochs: int | None = None,
         seed: int = 0,
+        metrics: dict[str, Callable[[], float]] | None = None,
     ):
         """Train on ``X`` for some epochs, with ``y`` as validation data.
 
-        ``seed`` fixes the order of the batches; the net must be initialized.
+        ``seed`` fixes the order of the batches; ``metrics`` are evaluated after every
+        epoch, for the history. The net must be initialized.
         """
         self.seed_ = seed
+        self.metrics_ = metrics or {}
         self.epochs_ = self.max_epochs if epochs is None else epochs
         self.scheduled_ = epochs is None
         self.average_ = None
         if self.ema_decay is not None:
             self.average_ = WeightAverage(self.module_, self.ema_decay)
-        self.learns_keys_ = X.best is not None and self.criterion_.key_weight > 0
+        matches_keys = X.best is not None and self.criterion_.key_weight > 0
+        self.learns_keys_ = matches_keys or self.criterion_.consistency
         with self._restored_on_error():
             self.notify("on_train_begin", X=X, y=y)
             try:
@@ -67,6 +72,7 @@ class AmipsNet(NeuralNet):
                     raise
             finally:
                 self.average_ = None
+                self.metrics_ = {}
                 self.notify("on_train_end", X=X, y=y)
         return self
 
@@ -103,6 +109,8 @@ class AmipsNet(NeuralNet):
         """Average the terms of the loss; raise where it is no longer a number."""
         super().on_epoch_end(net, **kwargs)
         self._record_terms()
+        for name, metric in self.metrics_.items():
+            self.history.record(name, metric())
         if not np.isfinite(self.history[-1, "batches", :, "train_loss"]).all():
             raise ValueError(
                 f"training diverged in epoch {len(self.history)}: the loss is not "
@@ -133,13 +141,19 @@ class AmipsNet(NeuralNet):
         x = to_tensor(x, device=self.device)
         if not self.learns_keys_:
             return self.module_.scores(x["x"]), None
+        needs_scores = not self.criterion_.consistency or self.criterion_.routing_weight
+        if "partitions" in x and not needs_scores:
+            return None, self.module_.heads(**x)
         return self.module_.scores_and_keys(**x)
 
     def get_loss(self, y_pred, y_true, X=None, training=False):
         """Loss of a batch by the criterion, an :class:`~sk_amips.losses.AmipsLoss`."""
         scores, keys = y_pred
         terms = self.criterion_.terms(
-            scores, keys=keys, **to_tensor(y_true, device=self.device)
+            scores,
+            keys=keys,
+            queries=to_tensor(X["x"], device=self.device),
+            **to_tensor(y_true, device=self.device),
         )
         prefix = "train" if training else "valid"
         for name, value in terms.items():

@@ -38,9 +38,9 @@ def test_partial_fit_without_keys_keeps_the_first_queries(make, log):
 
 def test_scores_alone_do_not_end_the_learning_of_keys(make, log):
     est = make(key_weight=1.0).partial_fit(log.train, np.ones(1000))
-    assert not est.net_.learns_keys_
+    assert "train_key_loss" not in est.history_[-1]
     est.partial_fit(log.train)
-    assert est.net_.learns_keys_
+    assert est.history_[-1, "train_key_loss"] > 0
 
 
 def test_warm_start(make, log):

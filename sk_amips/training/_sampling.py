@@ -1,0 +1,57 @@
+"""Partitions whose keys are matched in a step, all or a sample of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["match_partitions"]
+
+
+def match_partitions(
+    scores: Tensor,
+    which: Literal["best", "all"] | int,
+    weights: Tensor | None = None,
+    rng: np.random.Generator | None = None,
+) -> tuple[Tensor | None, Tensor | None]:
+    r"""Partitions of each query whose key is matched, and the weights of their losses.
+
+    The loss of all partitions is :math:`\frac 1 c \sum_j w_j L_j`. Its estimate draws
+    partitions with replacement with probability :math:`w_j / \sum_i w_i`, so that those
+    near the top are drawn most, and each draw counts :math:`\frac 1 c \sum_i w_i`:
+    it is unbiased, and a step costs as many gradients as there are draws.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n, c)
+        True support values.
+    which : {"best", "all"} or int
+        The best partition, all of them, or the number of draws.
+    weights : Tensor of shape (n, c), optional
+        The :math:`w_j`; without them, all are one.
+    rng : numpy Generator, optional
+        Source of randomness of the draws.
+
+    Returns
+    -------
+    partitions : Tensor of shape (n, p), dtype int64, or None
+        None: all.
+    weights : Tensor of shape (n, p) or None
+        None: all one.
+    """
+    if which == "all" or scores.shape[1] == 1:
+        return None, weights
+    if which == "best":
+        return scores.argmax(dim=1, keepdim=True), None
+    if weights is None:
+        draws = rng.integers(scores.shape[1], size=(len(scores), which))
+        return torch.from_numpy(draws), None
+    total = weights.double().cumsum(dim=1)
+    points = torch.from_numpy(rng.random((len(scores), which))) * total[:, -1:]
+    draws = torch.searchsorted(total, points, right=True)
+    # A point can be rounded up to the total itself.
+    partitions = draws.clamp(max=scores.shape[1] - 1)
+    return partitions, weights.mean(dim=1, keepdim=True).expand(-1, which)
