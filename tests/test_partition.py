@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sk_amips.partition import Partition, spherical_kmeans
+from sk_amips.partition import Partition, as_partition, spherical_kmeans
 
 
 @pytest.fixture
@@ -50,6 +50,67 @@ def test_partition(sizes, seed):
 def test_repr():
     partition = Partition(np.array([0, 1, 0]), np.zeros((2, 4)))
     assert repr(partition) == "Partition(3 keys in 2 lists)"
+
+
+# --- as_partition
+
+
+@pytest.mark.parametrize("n_partitions", [1, 7, 300])
+@pytest.mark.parametrize("form", [list, np.int64, np.uint8, np.int8])
+def test_partition_of_labels(keys, n_partitions, form):
+    labels = np.random.default_rng(1).permutation(300) % min(n_partitions, 120)
+    partition = as_partition(keys, form(labels))
+    assert_consistent(partition, keys, labels.max() + 1)
+    np.testing.assert_array_equal(partition.labels_, labels)
+
+
+def test_partition_of_labels_is_that_of_kmeans(keys):
+    expected = spherical_kmeans(keys, 6)
+    partition = as_partition(keys, expected.labels_)
+    np.testing.assert_array_equal(partition.centroids_, expected.centroids_)
+
+
+def test_given_partition_is_kept(keys):
+    partition = spherical_kmeans(keys, 6)
+    assert as_partition(keys, partition) is partition
+
+
+def test_given_labels_are_not_written(keys):
+    labels = np.arange(300, dtype=np.int32) % 4
+    before = labels.copy()
+    labels.flags.writeable = False
+    as_partition(keys, labels)
+    np.testing.assert_array_equal(labels, before)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(299, dtype=int), "got 299 labels for 300 keys"),
+        (Partition(np.zeros(4), np.zeros((1, 8))), "got 4 labels for 300 keys"),
+        (np.zeros(300), "integer labels"),
+        (np.zeros(300, dtype=bool), "integer labels"),
+        (["a"] * 300, "integer labels"),
+        (np.arange(300) - 1, "integer labels from 0 on"),
+        (np.arange(300) + 1, "list empty"),
+        (np.arange(300) * 2, "list empty"),
+        (np.full(300, 2**62), "list empty"),
+        (np.zeros((300, 2), dtype=int), "1d array"),
+    ],
+)
+def test_bad_labels(keys, labels, message):
+    with pytest.raises(ValueError, match=message):
+        as_partition(keys, labels)
+
+
+@pytest.mark.xfail(reason="the width of a given partition is not looked at")
+def test_partition_of_keys_of_another_width(keys):
+    partition = spherical_kmeans(keys[:, :5], 6)
+    with pytest.raises(ValueError, match="features"):
+        as_partition(keys, partition)
+
+
+# --- spherical k-means
 
 
 @pytest.mark.parametrize("n_partitions", [1, 2, 7, 299, 300])

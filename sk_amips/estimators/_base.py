@@ -179,8 +179,6 @@ class BaseAmipsRegressor(NetRouter):
 
     def _begin(self, X) -> np.ndarray:
         """Check queries, and set what comes ahead of training or see that it holds."""
-        if self.score_weight == 0 and self._key_weight() == 0:
-            raise ValueError("score_weight and key_weight must not both be zero.")
         going_on = hasattr(self, "net_")
         X = self._checked(X, reset=not going_on)
         if going_on:
@@ -192,9 +190,11 @@ class BaseAmipsRegressor(NetRouter):
                     f"{self.n_partitions!r}: fit anew with warm_start=False."
                 )
             update_net(self, self.net_)
-            return X
-        self._take_keys(X)
+        else:
+            self._take_keys(X)
         check_k(self.top_k, len(self.keys_), "top_k")
+        if self.score_weight == 0 and self._key_weight() == 0:
+            raise ValueError("score_weight and key_weight must not both be zero.")
         return X
 
     def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:

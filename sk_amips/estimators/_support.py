@@ -267,7 +267,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
     def _key_weight(self) -> float:
         if self.key_weight != "auto":
             return self.key_weight
-        return 10.0 if self.n_partitions == 1 else 0.0
+        return 0.0 if self.partition_.n_partitions > 1 else 10.0
 
     def _module_params(self):
         return build_support_net, {

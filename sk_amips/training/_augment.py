@@ -40,9 +40,7 @@ def noisy_queries(
         Unit vectors.
     """
     if weight is None:
-        repeats = -(-n // len(sources))
-        rows = np.concatenate([rng.permutation(len(sources)) for _ in range(repeats)])
-        rows = np.sort(rows[:n])
+        rows = np.sort(np.resize(rng.permutation(len(sources)), n))
     else:
         rows = np.sort(rng.choice(len(sources), n, p=weight / weight.sum()))
     unit = unit_rows(sources[rows])[1]

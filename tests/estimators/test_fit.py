@@ -6,6 +6,7 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 
 from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
+from sk_amips.metrics import routing_recall_scorer
 from sk_amips.training import TrainingData
 
 
@@ -114,16 +115,42 @@ def test_unit_of_keys_does_not_matter(make, log):
     np.testing.assert_allclose(second / 1000, first, rtol=1e-3, atol=1e-3)
 
 
-def test_early_stopping_restores_the_best(make, log):
+@pytest.mark.parametrize(
+    ("n_partitions", "scoring", "watched"),
+    [
+        (1, "loss", "valid_loss"),
+        (8, "loss", "valid_loss"),
+        (1, "auto", "valid_match_rate"),
+        (8, "match_rate", "valid_match_rate"),
+        (8, "auto", "valid_routing_recall"),
+    ],
+)
+def test_early_stopping_restores_the_best(make, log, n_partitions, scoring, watched):
     # Without a schedule, a shorter fit takes the same steps as the start of a longer.
     est = make(early_stopping=True, lr_schedule=None, lr=0.03, n_iter_no_change=3)
+    est.set_params(n_partitions=n_partitions, scoring=scoring, score_temperature=None)
     est.set_params(max_epochs=200, ema_decay=0.5).fit(log.train)
-    valid = est.history_[:, "valid_loss"]
-    best = int(np.argmin(valid))
+    valid = np.array(est.history_[:, watched])
+    best = int(valid.argmin() if watched == "valid_loss" else valid.argmax())
     assert est.n_iter_ == len(valid) < 200
     stopped = weights_of(est)
     again = est.set_params(max_epochs=best + 1).fit(log.train)
     np.testing.assert_allclose(weights_of(again), stopped, rtol=1e-5, atol=1e-6)
+
+
+def test_watched_metrics_are_those_of_the_validation_queries(make, log):
+    est = make(early_stopping=True, max_epochs=1).fit(log.train, X_val=log.test)
+    score = est.score(log.test)
+    assert est.history_[-1, "valid_match_rate"] == pytest.approx(score)
+    est.set_params(n_partitions=36, max_epochs=1).fit(log.train, X_val=log.test)
+    recall = routing_recall_scorer(p=3)(est, log.test)
+    assert est.history_[-1, "valid_routing_recall"] == pytest.approx(recall)
+
+
+def test_one_partition_has_no_routing_recall(make, log):
+    est = make(early_stopping=True, scoring="routing_recall")
+    with pytest.raises(ValueError, match="needs several partitions"):
+        est.fit(log.train)
 
 
 def test_validation_keeps_groups_together(make, log, monkeypatch):

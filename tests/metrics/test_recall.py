@@ -1,19 +1,12 @@
-import pickle
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator
 
 from sk_amips import exact_search
-from sk_amips.metrics import (
-    match_rate,
-    recall_at_k,
-    recall_at_k_scorer,
-    relative_key_error,
-)
+from sk_amips.metrics import match_rate, recall_at_k, relative_key_error
 
 # --- match rate
 
@@ -182,35 +175,6 @@ def test_relative_key_error_leaves_out_queries_that_are_keys():
 def test_relative_key_error_shapes_differ():
     with pytest.raises(ValueError, match=r"one shape, got \(1, 2\), \(1, 2\) and \(2,"):
         relative_key_error([[0, 1]], [[0, 1]], [[0, 1], [1, 0]])
-
-
-# --- scorer
-
-
-class Searcher(BaseEstimator):
-    """Finds the exact keys, or those next to them when it has to be quick."""
-
-    def search(self, X, k, n_probe=None):
-        scores = np.tile(np.arange(9.0, 9 - k, -1), (len(X), 1))
-        indices = np.tile(np.arange(k), (len(X), 1))
-        return (scores, indices) if n_probe is None else (scores - n_probe, indices)
-
-    def _answer(self, X, k):
-        scores, indices = self.search(X, k)
-        return scores - 3, indices
-
-
-def test_scorer():
-    """Of k scores 9, 8, ... that are p too low, k - p reach the k-th best."""
-    X = np.zeros((3, 2))
-    assert recall_at_k_scorer(4)(Searcher(), X) == 0.25
-    assert recall_at_k_scorer(4, n_probe=2)(Searcher(), X) == 0.5
-    assert recall_at_k_scorer(4, n_probe=None)(Searcher(), X, y=None) == 1.0
-
-
-def test_scorer_is_shown_and_pickled():
-    scorer = pickle.loads(pickle.dumps(recall_at_k_scorer(3, n_probe=2)))
-    assert repr(scorer) == "recall_at_k_scorer(k=3, n_probe=2)"
 
 
 def test_metrics_grow_with_the_quality_of_the_answer(rng):

@@ -1,0 +1,123 @@
+"""What the benchmarks of routers share: data, splits, and how a router is judged.
+
+Queries are split by group into train, validation and test before anything else; all
+routers share one partition of the keys.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.model_selection import GroupShuffleSplit
+from sklearn.preprocessing import normalize
+
+from sk_amips import exact_search
+from sk_amips.metrics import keys_scanned
+from sk_amips.partition import Partition, spherical_kmeans
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+N_LISTS = {"debian": 246, "squad_nqg": 116}
+RATES = (0.90, 0.95, 0.99)
+
+
+@dataclass
+class Problem:
+    """Keys in lists, training queries, and two sets of queries with their answers."""
+
+    keys: np.ndarray
+    partition: Partition
+    train: np.ndarray
+    held_out: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def load(name):
+    """Keys, queries and groups of a data set, as unit vectors."""
+    with np.load(DATA / f"{name}.npz") as file:
+        keys, queries = (
+            normalize(file[part] * file[f"{part}_scale"][:, None].astype(np.float32))
+            for part in ("keys", "queries")
+        )
+        return keys, queries, file["groups"]
+
+
+@cache
+def problem(name):
+    """A data set, split by group, with its lists and the exact lists of the answers."""
+    keys, queries, groups = load(name)
+    split = GroupShuffleSplit(1, test_size=0.2, random_state=0)
+    train, rest = next(split.split(queries, groups=groups))
+    split = GroupShuffleSplit(1, test_size=0.5, random_state=0)
+    halves = next(split.split(rest, groups=groups[rest]))
+    partition = spherical_kmeans(keys, N_LISTS[name], seed=0)
+    held_out = {}
+    for part, half in zip(("valid", "test"), halves, strict=True):
+        some = queries[rest[half]]
+        best = exact_search(keys, some)[1][:, 0]
+        held_out[part] = some, partition.labels_[best]
+    return Problem(keys, partition, queries[train], held_out)
+
+
+def judge(router, name, seed):
+    """Fit a router; % of keys scanned on held-out queries, weights, and seconds."""
+    data = problem(name)
+    router = clone(router).set_params(keys=data.keys, partition=data.partition)
+    if "random_state" in router.get_params():
+        router.set_params(random_state=seed)
+    start = time.perf_counter()
+    router.fit(data.train)
+    row = {"seconds": time.perf_counter() - start, "weights": n_weights(router)}
+    for part, (queries, best_lists) in data.held_out.items():
+        scores = router.predict_partitions(queries)
+        sizes = data.partition.sizes_
+        shares = [keys_scanned(scores, best_lists, sizes, rate) for rate in RATES]
+        row[part] = [100 * share for share in shares]
+    return row
+
+
+def n_weights(router):
+    """Numbers that a router multiplies with: its work for a query."""
+    if hasattr(router, "net_"):
+        state = router.net_.module_.state_dict().values()
+        return sum(tensor.numel() for tensor in state)
+    if hasattr(router, "coef_"):
+        return router.coef_.size
+    n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
+    return router.partition_.centroids_.size + n_factors
+
+
+def compare(routers, name, *, n_seeds, n_jobs, output=None):
+    """Judge routers by name, print a row of means over seeds for each, and keep all."""
+    tasks = [(label, seed) for label in routers for seed in range(n_seeds)]
+    found = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(judge)(routers[label], name, seed) for label, seed in tasks
+    )
+    print(f"{name}: % of keys scanned for routing recall 90/95/99 %, mean of {n_seeds}")
+    print(f"{'router':<36}{'weights':>11}{'seconds':>9}   validation          test")
+    rows = {}
+    for (label, seed), row in zip(tasks, found, strict=True):
+        rows.setdefault(label, []).append(row)
+        if seed == n_seeds - 1:
+            show(label, rows[label])
+    if output is not None:
+        output.write_text(json.dumps(rows, indent=1))
+    return rows
+
+
+def show(label, rows):
+    """Print a row of the table."""
+    shares = [
+        np.mean([row[part] for row in rows], axis=0) for part in ("valid", "test")
+    ]
+    text = "   ".join(" ".join(f"{share:5.2f}" for share in part) for part in shares)
+    seconds = np.mean([row["seconds"] for row in rows])
+    spread = np.std([row["test"][1] for row in rows])
+    print(
+        f"{label:<36}{rows[0]['weights']:>11,}{seconds:>9.1f}   {text}"
+        f"   (95 %: ± {spread:.2f})",
+        flush=True,
+    )

@@ -1,0 +1,74 @@
+"""Noisy queries and noisy keys as further training queries."""
+
+import numpy as np
+import pytest
+
+from sk_amips import exact_search
+from sk_amips.training import AmipsNet
+
+
+@pytest.fixture
+def trained_on(monkeypatch):
+    """What the nets were given to train on."""
+    seen = []
+
+    def record(train):
+        seen.append(train)
+        return train
+
+    fit = AmipsNet.partial_fit
+    monkeypatch.setattr(
+        AmipsNet,
+        "partial_fit",
+        lambda net, X, *args, **options: fit(net, record(X), *args, **options),
+    )
+    return seen
+
+
+@pytest.mark.parametrize("n_partitions", [1, 8])
+def test_sizes_and_exact_targets(make, log, trained_on, n_partitions):
+    est = make(n_partitions=n_partitions, noisy_queries=0.5, noisy_keys=1.5)
+    est.fit(log.train)
+    (data,) = trained_on
+    assert len(data) == len(log.train) * 3
+    queries, scores = data.field("queries"), data.field("scores")
+    np.testing.assert_array_equal(queries[: len(log.train)], log.train)
+    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
+    exact, _ = exact_search(log.keys, unit)
+    np.testing.assert_allclose(scores.max(axis=1), exact[:, 0], rtol=1e-4)
+
+
+def test_noise_stays_out_of_validation(make, log, trained_on):
+    est = make(noisy_queries=1.0, early_stopping=True, validation_fraction=0.2)
+    est.fit(log.train, groups=log.groups)
+    (data,) = trained_on
+    n_train = len(data) // 2
+    assert len(data) == 2 * n_train
+    assert 700 < n_train < 900
+    # Noisy copies are near queries that are trained on, none of the others.
+    queries = data.field("queries")
+    originals = queries[:n_train] / np.linalg.norm(queries[:n_train], axis=1)[:, None]
+    assert (originals @ queries[n_train:].T).max(axis=0).min() > 0.6
+    in_training = (log.train[:, None, 0] == queries[None, :n_train, 0]).any(axis=1)
+    assert not set(log.groups[in_training]) & set(log.groups[~in_training])
+
+
+def test_copies_follow_the_weights(make, log, trained_on):
+    weight = np.zeros(len(log.train))
+    weight[:10] = 1.0
+    make(noisy_queries=1.0, query_noise=0.0).fit(log.train, sample_weight=weight)
+    (data,) = trained_on
+    sources = log.train[:10] / np.linalg.norm(log.train[:10], axis=1, keepdims=True)
+    copies = data.field("queries")[len(log.train) :]
+    assert (copies @ sources.T).max(axis=1).min() > 1 - 1e-5
+    np.testing.assert_array_equal(data.field("weight")[len(log.train) :], 1.0)
+
+
+def test_partial_fit_adds_noise_too(make, log, trained_on):
+    make(noisy_keys=0.1).partial_fit(log.train)
+    assert len(trained_on[0]) == 1.1 * len(log.train)
+
+
+def test_noise_needs_targets_that_can_be_searched(make, log):
+    with pytest.raises(ValueError, match="leave y out"):
+        make(noisy_keys=1.0).fit(log.train, np.ones(len(log.train)))
