@@ -71,8 +71,8 @@ def as_partition(keys: np.ndarray, partition) -> Partition:
     Raises
     ------
     ValueError
-        If there is not one label a key, labels are not integers from 0 on, or a list
-        would be empty.
+        If there is not one label a key, labels are not integers from 0 on, a list would
+        be empty, or a partition is one of keys of another width.
     """
     given = isinstance(partition, Partition)
     labels = partition.labels_ if given else column_or_1d(partition)
@@ -82,6 +82,12 @@ def as_partition(keys: np.ndarray, partition) -> Partition:
             f"{len(keys)} keys."
         )
     if given:
+        width = partition.centroids_.shape[1]
+        if width != keys.shape[1]:
+            raise ValueError(
+                f"partition is one of keys of {width} features, these keys have "
+                f"{keys.shape[1]}."
+            )
         return partition
     if labels.dtype.kind not in "iu" or labels.min() < 0:
         raise ValueError("partition must hold integer labels from 0 on.")

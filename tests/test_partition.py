@@ -103,7 +103,6 @@ def test_bad_labels(keys, labels, message):
         as_partition(keys, labels)
 
 
-@pytest.mark.xfail(reason="the width of a given partition is not looked at")
 def test_partition_of_keys_of_another_width(keys):
     partition = spherical_kmeans(keys[:, :5], 6)
     with pytest.raises(ValueError, match="features"):

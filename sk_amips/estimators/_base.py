@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Integral, Real
 
@@ -120,7 +119,7 @@ class BaseAmipsRegressor(NetRouter):
         well: targets of another task are then learned as scores. Fit this step ahead of
         the pipeline, and freeze it with :class:`sklearn.frozen.FrozenEstimator`.
         """
-        with self._fitting(going_on=self.warm_start) as twin:
+        with self._fitting(going_on=self.warm_start and hasattr(self, "net_")) as twin:
             X = twin._begin(X)
             if groups is not None:
                 groups = column_or_1d(groups)
@@ -156,26 +155,11 @@ class BaseAmipsRegressor(NetRouter):
         self : object
             The estimator itself.
         """
-        with self._fitting(going_on=True) as twin:
+        with self._fitting(going_on=hasattr(self, "net_")) as twin:
             X = twin._begin(X)
             train = twin._training_data(X, y, sample_weight)
             twin._train(twin._augmented(train, y), epochs=1)
         return self
-
-    @contextmanager
-    def _fitting(self, *, going_on: bool):
-        """A copy of the estimator to fit, whose state is taken over if that succeeds.
-
-        Until then the estimator predicts and searches as before, and so it does when
-        the fit fails or is interrupted.
-        """
-        twin = object.__new__(type(self))
-        going_on = going_on and hasattr(self, "net_")
-        vars(twin).update(
-            {k: v for k, v in vars(self).items() if going_on or not k.endswith("_")}
-        )
-        yield twin
-        self.__dict__ = vars(twin)
 
     def _begin(self, X) -> np.ndarray:
         """Check queries, and set what comes ahead of training or see that it holds."""

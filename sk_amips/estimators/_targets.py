@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from .._validation import row_norms
+from .._validation import row_blocks
 from ..exact import partition_search
 from ..exact._search import top_k
+from ..nn import unit_rows
 from ..partition import Partition
 from ..training import TrainingData
 
 __all__ = ["given_targets", "searched_targets"]
+
+_BLOCK_ROWS = 16_384
 
 
 def searched_targets(
@@ -50,17 +53,18 @@ def searched_targets(
     if k > 1 or not per_partition:
         top_scores, top = top_k(keys, queries, k, max_norm=max_norm, **options)
         winner = partition.labels_[top[:, 0]].astype(np.int64)
+    norms, unit = _directions(queries)
     if per_partition:
         scores, best = partition_search(keys, queries, partition, **options)
         winner, best = scores.argmax(axis=1), best[:, :, None]
         if k > 1:
-            threshold = _per_unit_query(top_scores[:, -1:], queries)
+            threshold = (top_scores[:, -1:] / norms).astype(np.float32)
     else:
         scores = top_scores.sum(axis=1, dtype=np.float64, keepdims=True)
         best = top[:, None, :]
     return TrainingData(
-        queries,
-        _per_unit_query(scores, queries),
+        unit,
+        (scores / norms).astype(np.float32),
         best=best if with_keys else None,
         keys=keys if with_keys else None,
         threshold=threshold,
@@ -90,23 +94,26 @@ def given_targets(
         )
     y = check_array(y, ensure_2d=False, dtype=[np.float64, np.float32], input_name="y")
     check_consistent_length(queries, y)
+    norms, unit = _directions(queries)
     is_key = y.ndim == 2 and y.shape[1] == queries.shape[1]
     if is_key and (y.shape[1] > 1 or column_is_key):
         scores = np.einsum("nd,nd->n", queries, y, dtype=np.float64)[:, None]
         rows = np.arange(len(y))[:, None, None]
-        return TrainingData(queries, _per_unit_query(scores, queries), rows, y)
+        return TrainingData(unit, (scores / norms).astype(np.float32), rows, y)
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
             "y must hold support values, of shape (n_queries,), or best keys, of shape "
             f"(n_queries, {queries.shape[1]}); got shape {y.shape}."
         )
-    y = column_or_1d(y, warn=True)
-    scores = _per_unit_query(y[:, None], queries)
-    unit = float(np.sqrt(np.square(scores, dtype=np.float64).mean()))
-    return TrainingData(queries, scores, unit=unit)
+    scores = (column_or_1d(y, warn=True)[:, None] / norms).astype(np.float32)
+    size = float(np.sqrt(np.square(scores, dtype=np.float64).mean()))
+    return TrainingData(unit, scores, unit=size)
 
 
-def _per_unit_query(scores: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Scores of the queries' directions."""
-    norms = row_norms(queries)
-    return (scores / np.where(norms > 0, norms, 1.0)).astype(np.float32)
+def _directions(queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Norms of queries, one for a zero query, and their directions in float32."""
+    norms = np.empty((len(queries), 1))
+    unit = np.empty(queries.shape, dtype=np.float32)
+    for rows in row_blocks(len(queries), _BLOCK_ROWS):
+        norms[rows], unit[rows] = unit_rows(queries[rows])
+    return np.where(norms > 0, norms, 1.0), unit

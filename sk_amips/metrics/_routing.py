@@ -14,7 +14,8 @@ def routing_recall(list_scores, best_lists, p: int) -> float:
     Parameters
     ----------
     list_scores : array-like of shape (n_queries, n_partitions)
-        Score of each list by the router; the largest is visited first.
+        Score of each list by the router; the largest is visited first, of equal ones
+        that of lowest index.
     best_lists : array-like of shape (n_queries,)
         List of each query's exact best key.
     p : int
@@ -43,7 +44,8 @@ def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
     Parameters
     ----------
     list_scores : array-like of shape (n_queries, n_partitions)
-        Score of each list by the router; the largest is visited first.
+        Score of each list by the router; the largest is visited first, of equal ones
+        that of lowest index.
     best_lists : array-like of shape (n_queries,)
         List of each query's exact best key.
     sizes : array-like of shape (n_partitions,)
@@ -60,24 +62,35 @@ def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
     --------
     >>> from sk_amips.metrics import keys_scanned
     >>> keys_scanned([[0.9, 0.5, 0.7], [0.1, 0.8, 0.3]], [2, 1], [5, 10, 5], recall=0.5)
-    0.625
+    0.375
     """
     list_scores, best_lists = _check(list_scores, best_lists)
     sizes = column_or_1d(sizes)
-    rank = np.quantile(_ranks(list_scores, best_lists), recall, method="higher")
-    p = int(rank) + 1
-    visited = np.argpartition(-list_scores, p - 1, axis=1)[:, :p]
+    ranks = _ranks(list_scores, best_lists)
+    p = int(np.quantile(ranks, recall, method="inverted_cdf")) + 1
+    visited = np.argsort(-list_scores, axis=1, kind="stable")[:, :p]
     return float(sizes[visited].sum(axis=1).mean() / sizes.sum())
 
 
 def _check(list_scores, best_lists) -> tuple[np.ndarray, np.ndarray]:
-    list_scores = check_array(list_scores, dtype=[np.float64, np.float32])
+    # A list that is never to be visited may have score -inf.
+    list_scores = check_array(
+        list_scores, dtype=[np.float64, np.float32], ensure_all_finite=False
+    )
+    if np.isnan(list_scores).any():
+        raise ValueError("list_scores contains NaN.")
     best_lists = column_or_1d(best_lists)
     check_consistent_length(list_scores, best_lists)
-    return list_scores, best_lists
+    if not np.isin(best_lists, np.arange(list_scores.shape[1])).all():
+        raise ValueError(
+            f"best_lists must hold integers from 0 to {list_scores.shape[1] - 1}."
+        )
+    return list_scores, best_lists.astype(np.intp, copy=False)
 
 
 def _ranks(list_scores: np.ndarray, best_lists: np.ndarray) -> np.ndarray:
-    """How many lists come before the one with the best key."""
-    score = np.take_along_axis(list_scores, best_lists[:, None], axis=1)
-    return (list_scores > score).sum(axis=1)
+    """How many lists come before the one with the best key; ties by lowest index."""
+    best_lists = best_lists[:, None]
+    score = np.take_along_axis(list_scores, best_lists, axis=1)
+    tied = (list_scores == score) & (np.arange(list_scores.shape[1]) < best_lists)
+    return ((list_scores > score) | tied).sum(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
@@ -184,6 +185,20 @@ class BaseRouter(BaseEstimator, ABC):
     def _floats_per_query(self) -> int:
         """Floats that :meth:`_list_scores` holds for a query."""
         return self.partition_.n_partitions
+
+    @contextmanager
+    def _fitting(self, *, going_on: bool = False):
+        """A copy of the estimator to fit, whose state is taken over if that succeeds.
+
+        Until then the estimator predicts and searches as before, and so it does when
+        the fit fails or is interrupted. ``going_on`` starts from the fitted state.
+        """
+        twin = object.__new__(type(self))
+        vars(twin).update(
+            {k: v for k, v in vars(self).items() if going_on or not k.endswith("_")}
+        )
+        yield twin
+        self.__dict__ = vars(twin)
 
     def _take_keys(self, X: np.ndarray) -> None:
         """Set keys, norms and lists, for training queries that may be the keys too."""

@@ -95,8 +95,10 @@ class CentroidRouter(BaseRouter):
         self : object
             The fitted router.
         """
-        self._take_keys(self._checked(X, reset=True))
+        with self._fitting() as twin:
+            twin._take_keys(twin._checked(X, reset=True))
         return self
 
     def _list_scores(self, X: np.ndarray) -> np.ndarray:
-        return X @ self.partition_.centroids_.T.astype(X.dtype, copy=False)
+        norms, unit = self._directions(X)
+        return norms * (unit @ self.partition_.centroids_.T)

@@ -131,18 +131,22 @@ class LinearRouter(BaseRouter):
         self : object
             The fitted router.
         """
-        X = self._checked(X, reset=True)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, ensure_non_negative=True
-            )
-        self._take_keys(X)
-        learn = self._learn_winner if self.loss == "cross_entropy" else self._learn_all
-        self.coef_, self.intercept_ = learn(X, sample_weight)
+        with self._fitting() as twin:
+            X = twin._checked(X, reset=True)
+            if sample_weight is not None:
+                sample_weight = _check_sample_weight(
+                    sample_weight, X, ensure_non_negative=True
+                )
+            twin._take_keys(X)
+            learn = twin._learn_all if twin.loss == "ridge" else twin._learn_winner
+            twin.coef_, twin.intercept_ = learn(X, sample_weight)
         return self
 
     def _learn_winner(self, X: np.ndarray, sample_weight):
         """Logistic regression of the list with the best key."""
+        if sample_weight is not None:
+            # A list that wins with no weight is a list that never wins.
+            X, sample_weight = X[sample_weight > 0], sample_weight[sample_weight > 0]
         winner = self.partition_.labels_[self._top_k(X, 1)[1][:, 0]]
         n_partitions = self.partition_.n_partitions
         coef = np.zeros((n_partitions, self.n_features_in_))

@@ -132,14 +132,15 @@ class OptimisticRouter(BaseRouter):
         self : object
             The fitted router.
         """
-        self._take_keys(self._checked(X, reset=True))
-        self.ellipsoids_ = list_ellipsoids(
-            self.keys_,
-            self.partition_,
-            rank=self.rank,
-            optimism=self.optimism,
-            scale=self.key_norms_.rms or 1.0,
-        )
+        with self._fitting() as twin:
+            twin._take_keys(twin._checked(X, reset=True))
+            twin.ellipsoids_ = list_ellipsoids(
+                twin.keys_,
+                twin.partition_,
+                rank=twin.rank,
+                optimism=twin.optimism,
+                scale=twin.key_norms_.rms or 1.0,
+            )
         return self
 
     def _list_scores(self, X: np.ndarray) -> np.ndarray:

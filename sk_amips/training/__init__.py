@@ -1,8 +1,9 @@
 """Training: the data of a fit, its batches, and the skorch net that runs it."""
 
 from ._augment import noisy_queries
+from ._batches import Batches
 from ._callbacks import EpochProgress, ValidationStopping
-from ._data import Batches, Matching, TrainingData
+from ._data import Matching, TrainingData
 from ._net import AmipsNet
 from ._schedule import WarmupCosine, WeightAverage, warmup_cosine
 

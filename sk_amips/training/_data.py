@@ -1,23 +1,15 @@
-"""Queries with their targets, and batches of them."""
+"""Queries with their targets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from torch import Tensor
 from torch.utils.data import Dataset
 
-from .._validation import row_blocks
-from ..losses import top_weights
-from ..nn import unit_rows
-from ._sampling import match_partitions
-
-__all__ = ["Batches", "Matching", "TrainingData"]
+__all__ = ["Matching", "TrainingData"]
 
 
 @dataclass(frozen=True)
@@ -45,20 +37,18 @@ class Matching:
 class TrainingData(Dataset):
     """Queries and what is known of their best keys.
 
-    The networks are homogeneous, so all scores are those of the queries' directions:
-    ``x / ||x||``, zero for a zero query.
+    The networks are homogeneous, so all scores are those of the queries' directions.
 
     Attributes
     ----------
-    queries : ndarray of shape (n, d)
-        Queries of any norm.
+    queries : ndarray of shape (n, d), dtype float32
+        Directions of the queries: ``x / ||x||``, zero for a zero query.
     scores : ndarray of shape (n, c), dtype float32
         Support values of the queries' directions, one a partition.
     best : ndarray of shape (n, c, k), dtype int64, or None
         Rows of ``keys`` that attain them; the key to match is the sum of the k.
     keys : ndarray of shape (n_keys, d) or None
-        The key matrix, by reference; rows are gathered batch by batch. Both None: there
-        are scores alone to learn from.
+        The key matrix, by reference. Both None: there are scores alone to learn from.
     threshold : ndarray of shape (n, 1), dtype float32, or None
         Score of the k-th best key of all, where partitions with keys as good count
         most; None: that of the best.
@@ -111,87 +101,3 @@ class TrainingData(Dataset):
                 theirs = np.ones(len(more), dtype=mine.dtype)  # a weight
             joined[name] = None if mine is None else np.concatenate([mine, theirs])
         return replace(self, **joined)
-
-    def take(
-        self, rows: np.ndarray, rng: np.random.Generator | None = None
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Network inputs and targets of a batch, as CPU tensors.
-
-        ``rng`` samples partitions, where these are to be sampled.
-        """
-        if self.rows is not None:
-            rows = self.rows[rows]
-        x = {"x": torch.from_numpy(unit_rows(self.queries[rows])[1])}
-        y = {"score_targets": torch.from_numpy(self.scores[rows])}
-        for name in ("winner", "weight"):
-            values = getattr(self, name)
-            if values is not None:
-                y[name] = torch.from_numpy(values[rows])
-        weights = self._partition_weights(y["score_targets"], rows)
-        if weights is not None:
-            y["score_partition_weight"] = weights
-        if self.best is not None:
-            self._take_keys(rows, x, y, weights, rng)
-        return x, y
-
-    def _partition_weights(self, scores: Tensor, rows: np.ndarray) -> Tensor | None:
-        if scores.shape[1] == 1 or self.matching.temperature is None:
-            return None
-        threshold = self.threshold
-        if threshold is not None:
-            threshold = torch.from_numpy(threshold[rows])
-        return top_weights(scores, self.matching.temperature, threshold)
-
-    def _take_keys(self, rows, x: dict, y: dict, weights, rng) -> None:
-        """Keys to match, in ``y``, and of which partitions they are, in ``x``."""
-        best = self.best[rows]
-        partitions, key_weights = match_partitions(
-            y["score_targets"], self.matching.partitions, weights, rng
-        )
-        if partitions is not None:
-            x["partitions"] = partitions
-            best = np.take_along_axis(best, partitions.unsqueeze(2).numpy(), axis=1)
-        if self.matching.consistency:
-            # Scores are those of the matched keys.
-            y.pop("score_partition_weight", None)
-            if partitions is not None:
-                y["score_targets"] = y["score_targets"].gather(1, partitions)
-        if key_weights is not None:
-            y["key_partition_weight"] = key_weights
-            if self.matching.consistency:
-                y["score_partition_weight"] = key_weights
-        keys = self.keys[best].astype(np.float32).sum(axis=2)
-        y["key_targets"] = torch.from_numpy(keys)
-
-
-class Batches:
-    """Batches of a :class:`TrainingData`, gathered by array indexing.
-
-    Takes the place of a torch ``DataLoader``, which collates row by row.
-
-    Parameters
-    ----------
-    dataset : TrainingData
-    batch_size : int
-    seed : int or None, default=None
-        Rows are shuffled anew in each pass from this seed; None keeps their order.
-    """
-
-    def __init__(
-        self, dataset: TrainingData, batch_size: int, *, seed: int | None = None
-    ):
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self._rng = None if seed is None else np.random.default_rng(seed)
-
-    def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        order = np.arange(len(self.dataset))
-        if self._rng is not None:
-            self._rng.shuffle(order)
-        # Without shuffling every pass is the same, and so are its samples.
-        rng = np.random.default_rng(0) if self._rng is None else self._rng
-        for rows in row_blocks(len(order), self.batch_size):
-            yield self.dataset.take(order[rows], rng)

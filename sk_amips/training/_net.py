@@ -11,7 +11,8 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from skorch.utils import to_tensor
 
-from ._data import Batches, TrainingData
+from ._batches import Batches
+from ._data import TrainingData
 from ._schedule import WeightAverage
 
 __all__ = ["AmipsNet"]
@@ -134,7 +135,7 @@ class AmipsNet(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Batches of a dataset, shuffled for training."""
         seed = self.seed_ if training else None
-        return Batches(dataset, self.batch_size, seed=seed)
+        return Batches(dataset, self.batch_size, seed=seed, device=self.device)
 
     def infer(self, x, **fit_params):
         """Scores and, if there is a use for them, keys of a batch."""

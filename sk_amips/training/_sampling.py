@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ def match_partitions(
     scores: Tensor,
     which: Literal["best", "all"] | int,
     weights: Tensor | None = None,
-    rng: np.random.Generator | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     r"""Partitions of each query whose key is matched, and the weights of their losses.
 
@@ -32,8 +31,8 @@ def match_partitions(
         The best partition, all of them, or the number of draws.
     weights : Tensor of shape (n, c), optional
         The :math:`w_j`; without them, all are one.
-    rng : numpy Generator, optional
-        Source of randomness of the draws.
+    generator : torch Generator, optional
+        Source of randomness of the draws, on the device of the scores.
 
     Returns
     -------
@@ -46,12 +45,13 @@ def match_partitions(
         return None, weights
     if which == "best":
         return scores.argmax(dim=1, keepdim=True), None
+    shape, options = (len(scores), which), {"device": scores.device}
     if weights is None:
-        draws = rng.integers(scores.shape[1], size=(len(scores), which))
-        return torch.from_numpy(draws), None
+        options["generator"] = generator
+        return torch.randint(scores.shape[1], shape, **options), None
     total = weights.double().cumsum(dim=1)
-    points = torch.from_numpy(rng.random((len(scores), which))) * total[:, -1:]
-    draws = torch.searchsorted(total, points, right=True)
+    points = torch.rand(shape, dtype=total.dtype, generator=generator, **options)
+    draws = torch.searchsorted(total, points * total[:, -1:], right=True)
     # A point can be rounded up to the total itself.
     partitions = draws.clamp(max=scores.shape[1] - 1)
     return partitions, weights.mean(dim=1, keepdim=True).expand(-1, which)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sk_amips import exact_search
+from sk_amips.nn import unit_rows
 from sk_amips.training import AmipsNet
 
 
@@ -32,9 +33,9 @@ def test_sizes_and_exact_targets(make, log, trained_on, n_partitions):
     (data,) = trained_on
     assert len(data) == len(log.train) * 3
     queries, scores = data.field("queries"), data.field("scores")
-    np.testing.assert_array_equal(queries[: len(log.train)], log.train)
-    unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    exact, _ = exact_search(log.keys, unit)
+    directions = unit_rows(log.train)[1]
+    np.testing.assert_array_equal(queries[: len(log.train)], directions)
+    exact, _ = exact_search(log.keys, queries)
     np.testing.assert_allclose(scores.max(axis=1), exact[:, 0], rtol=1e-4)
 
 
@@ -47,9 +48,9 @@ def test_noise_stays_out_of_validation(make, log, trained_on):
     assert 700 < n_train < 900
     # Noisy copies are near queries that are trained on, none of the others.
     queries = data.field("queries")
-    originals = queries[:n_train] / np.linalg.norm(queries[:n_train], axis=1)[:, None]
-    assert (originals @ queries[n_train:].T).max(axis=0).min() > 0.6
-    in_training = (log.train[:, None, 0] == queries[None, :n_train, 0]).any(axis=1)
+    assert (queries[:n_train] @ queries[n_train:].T).max(axis=0).min() > 0.6
+    directions = unit_rows(log.train)[1]
+    in_training = (directions[:, None, 0] == queries[None, :n_train, 0]).any(axis=1)
     assert not set(log.groups[in_training]) & set(log.groups[~in_training])
 
 
@@ -58,7 +59,7 @@ def test_copies_follow_the_weights(make, log, trained_on):
     weight[:10] = 1.0
     make(noisy_queries=1.0, query_noise=0.0).fit(log.train, sample_weight=weight)
     (data,) = trained_on
-    sources = log.train[:10] / np.linalg.norm(log.train[:10], axis=1, keepdims=True)
+    sources = unit_rows(log.train[:10])[1]
     copies = data.field("queries")[len(log.train) :]
     assert (copies @ sources.T).max(axis=1).min() > 1 - 1e-5
     np.testing.assert_array_equal(data.field("weight")[len(log.train) :], 1.0)

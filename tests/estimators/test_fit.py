@@ -127,7 +127,7 @@ def test_unit_of_keys_does_not_matter(make, log):
 )
 def test_early_stopping_restores_the_best(make, log, n_partitions, scoring, watched):
     # Without a schedule, a shorter fit takes the same steps as the start of a longer.
-    est = make(early_stopping=True, lr_schedule=None, lr=0.03, n_iter_no_change=3)
+    est = make(early_stopping=True, lr_schedule=None, lr=0.1, n_iter_no_change=3)
     est.set_params(n_partitions=n_partitions, scoring=scoring, score_temperature=None)
     est.set_params(max_epochs=200, ema_decay=0.5).fit(log.train)
     valid = np.array(est.history_[:, watched])
@@ -162,12 +162,11 @@ def test_validation_keeps_groups_together(make, log, monkeypatch):
 
     split = TrainingData.split
     monkeypatch.setattr(TrainingData, "split", spy)
-    X = log.train.copy()
-    X[:, 0] = log.groups  # tells which group a row is of
-    make(early_stopping=True, validation_fraction=0.3).fit(X, groups=log.groups)
-    train, valid = (part.queries[part.rows, 0] for part in seen)
-    assert not set(train) & set(valid)
-    assert sorted([*train, *valid]) == sorted(log.groups)
+    est = make(early_stopping=True, validation_fraction=0.3)
+    est.fit(log.train, groups=log.groups)
+    train, valid = (part.rows for part in seen)
+    assert not set(log.groups[train]) & set(log.groups[valid])
+    assert sorted([*train, *valid]) == list(range(len(log.train)))
 
 
 def test_given_validation_queries(make, log):

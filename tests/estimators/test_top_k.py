@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sk_amips import SupportNetRegressor, exact_search
 from sk_amips.metrics import recall_at_k, relative_key_error
+from sk_amips.training import Batches
 
 K = 5
 
@@ -99,7 +100,7 @@ def test_several_partitions_weigh_by_the_kth_score(make, log):
     exact, indices = exact_search(log.keys, log.test, K)
     np.testing.assert_allclose(norms * data.threshold, exact[:, -1:], rtol=1e-5)
     # Lists that hold any of the k best keys count in full.
-    _, targets = data.take(np.arange(len(log.test)))
+    ((_, targets),) = Batches(data, len(log.test))
     lists = est.partition_.labels_[indices]
     names = {"key_partition_weight", "score_partition_weight"} & set(targets)
     weights = targets[sorted(names)[-1]].numpy()

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from sk_amips import CentroidRouter
 
@@ -30,13 +29,11 @@ def test_training_queries_do_not_matter(log):
     )
 
 
-@pytest.mark.xfail(reason="products in float32 leave its range")
-@pytest.mark.parametrize("size", [1e-25, 1e20])
-def test_float32_queries_and_keys_of_extreme_norm(log, size):
+def test_short_float32_queries_and_keys(log):
     usual = CentroidRouter(log.keys, random_state=0).fit(log.train)
-    router = CentroidRouter(size * log.keys, partition=usual.partition_.labels_)
-    router.fit(log.train)
+    lists = usual.partition_.labels_
+    router = CentroidRouter(1e-25 * log.keys, partition=lists).fit(log.train)
     np.testing.assert_array_equal(
-        router.search((size * log.test).astype(np.float32), n_probe=1)[1],
+        router.search((1e-25 * log.test).astype(np.float32), n_probe=1)[1],
         usual.search(log.test.astype(np.float32), n_probe=1)[1],
     )

@@ -27,9 +27,9 @@ def test_one_partition_is_never_sampled(scores):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_draws_follow_the_weights(scores, weighted, rng):
+def test_draws_follow_the_weights(scores, weighted, generator):
     weights = top_weights(scores, 0.5) if weighted else None
-    partitions, counts = match_partitions(scores, 20_000, weights, rng)
+    partitions, counts = match_partitions(scores, 20_000, weights, generator)
     assert partitions.shape == (N, 20_000)
     drawn = torch.stack([row.bincount(minlength=C) for row in partitions]) / 20_000
     share = torch.full((N, C), 1 / C, dtype=torch.float64)
@@ -54,7 +54,7 @@ def gradients(net, loss):
 
 
 @pytest.mark.parametrize("net", list(nets()))
-def test_the_sampled_loss_and_its_gradient_are_unbiased(net, scores, rng):
+def test_the_sampled_loss_and_its_gradient_are_unbiased(net, scores, rng, generator):
     """Over every list in proportion to its probability, the estimate is the full sum.
 
     With c draws that are each list once, weighted by its probability, the mean over
@@ -65,7 +65,7 @@ def test_the_sampled_loss_and_its_gradient_are_unbiased(net, scores, rng):
     weights = top_weights(scores, 0.5).float()
     full = gradient_matching(net.scores_and_keys(x)[1], targets, None, weights)
 
-    _, counts = match_partitions(scores, C, weights, rng)
+    _, counts = match_partitions(scores, C, weights, generator)
     every = torch.arange(C).expand(N, -1)
     probability = weights / weights.sum(dim=1, keepdim=True)
     keys = (
@@ -84,7 +84,7 @@ def test_the_sampled_loss_and_its_gradient_are_unbiased(net, scores, rng):
 
 
 @pytest.mark.parametrize("net", list(nets()))
-def test_samples_average_to_the_full_loss(net, scores, rng):
+def test_samples_average_to_the_full_loss(net, scores, rng, generator):
     x = torch.from_numpy(rng.normal(size=(N, D))).float()
     targets = torch.from_numpy(rng.normal(size=(N, C, D))).float()
     weights = top_weights(scores, 0.5).float()
@@ -93,7 +93,7 @@ def test_samples_average_to_the_full_loss(net, scores, rng):
         full = gradient_matching(keys, targets, None, weights).item()
         estimates = []
         for _ in range(400):
-            partitions, counts = match_partitions(scores, 2, weights, rng)
+            partitions, counts = match_partitions(scores, 2, weights, generator)
             some = partitions.unsqueeze(2)
             estimate = gradient_matching(
                 net.scores_and_keys(x, partitions)[1],

@@ -1,0 +1,114 @@
+"""Batches of training data, gathered where the network is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._validation import row_blocks
+from ..losses import top_weights
+from ._data import TrainingData
+from ._sampling import match_partitions
+
+__all__ = ["Batches"]
+
+Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
+
+
+class Batches:
+    """Batches of a :class:`TrainingData`, gathered by array indexing.
+
+    Takes the place of a torch ``DataLoader``, which collates row by row. On a GPU the
+    data go there once, if they take less than half of its free memory.
+
+    Parameters
+    ----------
+    dataset : TrainingData
+    batch_size : int
+    seed : int or None, default=None
+        Rows are shuffled anew in each pass from this seed; None keeps their order.
+    device : str or torch device, default="cpu"
+        Where the network is.
+    """
+
+    def __init__(
+        self,
+        dataset: TrainingData,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self._shuffle = seed is not None
+        arrays = {
+            name: torch.from_numpy(array)
+            for name in ("queries", "scores", "threshold", "winner", "weight", "best")
+            if (array := getattr(dataset, name)) is not None
+        }
+        if not _fits(arrays.values(), device):
+            device = "cpu"
+        self._arrays = {name: array.to(device) for name, array in arrays.items()}
+        self._device = device
+        # Without shuffling every pass is the same, and so are its samples.
+        self._seed = 0 if seed is None else seed
+        self._rng = torch.Generator().manual_seed(self._seed)
+        self._draws = torch.Generator(device).manual_seed(self._seed)
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n, rows = len(self.dataset), self.dataset.rows
+        rows = torch.arange(n) if rows is None else torch.from_numpy(rows)
+        if self._shuffle:
+            rows = rows[torch.randperm(n, generator=self._rng)]
+        else:
+            self._draws.manual_seed(self._seed)
+        rows = rows.to(self._device)
+        for some in row_blocks(n, self.batch_size):
+            yield self._take(rows[some])
+
+    def _take(self, rows: Tensor) -> Batch:
+        """Network inputs and targets of a batch."""
+        batch = {name: array[rows] for name, array in self._arrays.items()}
+        scores = batch["scores"]
+        x, y = {"x": batch["queries"]}, {"score_targets": scores}
+        y |= {name: batch[name] for name in ("winner", "weight") if name in batch}
+        matching = self.dataset.matching
+        weights = None
+        if scores.shape[1] > 1 and matching.temperature is not None:
+            weights = top_weights(scores, matching.temperature, batch.get("threshold"))
+        if "best" not in batch:
+            return x, y if weights is None else y | {"score_partition_weight": weights}
+        partitions, key_weights = match_partitions(
+            scores, matching.partitions, weights, self._draws
+        )
+        best = batch["best"]
+        if partitions is not None:
+            x["partitions"] = partitions
+            best = best.take_along_dim(partitions.unsqueeze(2), dim=1)
+        if matching.consistency:
+            # Scores are those of the matched keys.
+            weights = key_weights
+            if partitions is not None:
+                y["score_targets"] = scores.gather(1, partitions)
+        keys = self.dataset.keys[best.cpu().numpy()].astype(np.float32).sum(axis=2)
+        y["key_targets"] = torch.from_numpy(keys)
+        if weights is not None:
+            y["score_partition_weight"] = weights
+        if key_weights is not None:
+            y["key_partition_weight"] = key_weights
+        return x, y
+
+
+def _fits(arrays, device: str | torch.device) -> bool:
+    """Whether arrays may be kept on a device."""
+    if torch.device(device).type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return sum(array.nbytes for array in arrays) < free / 2
