@@ -69,9 +69,9 @@ class BaseAmipsRegressor(NetRouter):
     def _prepare_module(self, module: torch.nn.Module) -> None:
         """Set the part of the network that the partition already gives."""
 
-    def _key_weight(self) -> float:
-        """Weight of the key loss."""
-        return self.key_weight
+    def _get(self, name: str):
+        """Value of a parameter that may be left to the estimator."""
+        return getattr(self, name)
 
     def _per_partition(self) -> bool:
         """Whether every partition has an output of its own."""
@@ -177,7 +177,7 @@ class BaseAmipsRegressor(NetRouter):
         else:
             self._take_keys(X)
         check_k(self.top_k, len(self.keys_), "top_k")
-        if self.score_weight == 0 and self._key_weight() == 0:
+        if self.score_weight == 0 and self._get("key_weight") == 0:
             raise ValueError("score_weight and key_weight must not both be zero.")
         return X
 
@@ -190,7 +190,7 @@ class BaseAmipsRegressor(NetRouter):
                 k=self.top_k,
                 per_partition=self._per_partition(),
                 max_norm=self.key_norms_.max,
-                with_keys=self._key_weight() > 0,
+                with_keys=self._get("key_weight") > 0,
                 n_jobs=self.n_jobs,
                 device=self.device,
             )

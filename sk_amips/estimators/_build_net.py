@@ -55,7 +55,7 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         "module__seed": seed,
         "criterion": AmipsLoss,
         "criterion__score_weight": estimator.score_weight,
-        "criterion__key_weight": estimator._key_weight(),
+        "criterion__key_weight": estimator._get("key_weight"),
         "criterion__routing_weight": estimator.routing_weight,
         "criterion__consistency": estimator._predicts_keys,
         "criterion__scale": scale,
@@ -103,7 +103,7 @@ def module_params(estimator) -> dict:
     factory, arguments = estimator._module_params()
     arguments |= {
         "in_features": estimator.n_features_in_,
-        "hidden_sizes": _hidden_sizes(estimator.hidden_layer_sizes),
+        "hidden_sizes": _hidden_sizes(estimator._get("hidden_layer_sizes")),
         "n_partitions": estimator.partition_.n_partitions,
         "inject_every": estimator.inject_every,
     }
@@ -117,7 +117,7 @@ def _training_params(estimator) -> dict:
     if reserved:
         raise ValueError(f"net_params cannot set {reserved[0]!r}.")
     return {
-        "lr": estimator.lr,
+        "lr": estimator._get("lr"),
         "max_epochs": estimator.max_epochs,
         "batch_size": estimator.batch_size,
         "ema_decay": estimator.ema_decay,

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import ClassVar
 
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..nn import Ellipsoids, RadialSupportNet, ResidualSupportNet, SupportNet
+from ..nn import (
+    Ellipsoids,
+    RadialSupportNet,
+    ResidualSupportNet,
+    SupportNet,
+    budget_widths,
+)
 from ..nn._activations import ACTIVATIONS
 from ..nn._rectifiers import RECTIFIERS
 from ..routing._optimistic import RANK, list_ellipsoids
@@ -40,9 +47,11 @@ class SupportNetRegressor(BaseAmipsRegressor):
         scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.
         With several, errors count by how near a partition comes to the score of the
         ``top_k``-th best key, so that lists are ranked for recall@``top_k``.
-    hidden_layer_sizes : tuple of int, default=(256, 256)
+    hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
-        from a budget of parameters.
+        from a budget of parameters. "auto" is (256, 256) with one partition. With
+        several it is one wide layer, with 3 % as many parameters as the keys have
+        numbers, of 64 to 1024 units: a router must be cheap beside the keys it spares.
     activation : {"auto", "soft_leaky_relu", "leaky_relu", "relu"}, default="auto"
         Activation; "auto" is the leaky ReLU where ``convexity="strict"``, which needs
         a homogeneous one, and its smooth form elsewhere.
@@ -52,8 +61,10 @@ class SupportNetRegressor(BaseAmipsRegressor):
         non-negative hidden weights and radial homogenization, which keeps
         1-homogeneity and loses convexity across directions. None: free weights and
         radial homogenization, **not** convex.
-    rectifier : {"softplus", "exp", "abs", "relu"}, default="softplus"
+    rectifier : {"auto", "softplus", "exp", "abs", "relu"}, default="auto"
         What keeps the hidden weights non-negative; unused where ``convexity=None``.
+        "auto" is "softplus" with one partition, for smoother gradients, and "abs" with
+        several, which learns faster.
     base_score : {"centroid", "optimistic"} or None, default="centroid"
         What the network starts from, and learns the difference to: the inner product
         with the centroid of each partition, in a linear part of the network that is
@@ -87,8 +98,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Noisy keys to add as queries, likewise.
     key_noise : float, default=0.6
         Norm of their noise, relative to the key's.
-    lr : float, default=2e-3
-        Learning rate.
+    lr : float or "auto", default="auto"
+        Learning rate; "auto" is 2e-3 with one partition and 1e-2 with several.
     lr_schedule : {"cosine"} or None, default="cosine"
         "cosine": linear warm-up, then cosine decay to zero over ``max_epochs``.
     ema_decay : float or None, default=0.99
@@ -181,10 +192,15 @@ class SupportNetRegressor(BaseAmipsRegressor):
     _parameter_constraints: dict = {
         **BaseAmipsRegressor._parameter_constraints,
         "activation": [StrOptions({"auto", *ACTIVATIONS})],
+        "hidden_layer_sizes": [
+            *BaseAmipsRegressor._parameter_constraints["hidden_layer_sizes"],
+            StrOptions({"auto"}),
+        ],
         "key_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "convexity": [StrOptions({"strict", "soft"}), None],
         "base_score": [StrOptions({"centroid", "optimistic"}), None],
-        "rectifier": [StrOptions({name for name in RECTIFIERS if name})],
+        "rectifier": [StrOptions({"auto", *filter(None, RECTIFIERS)})],
     }
 
     def __init__(
@@ -194,10 +210,10 @@ class SupportNetRegressor(BaseAmipsRegressor):
         n_partitions=1,
         partition=None,
         top_k=1,
-        hidden_layer_sizes=(256, 256),
+        hidden_layer_sizes="auto",
         activation="auto",
         convexity="soft",
-        rectifier="softplus",
+        rectifier="auto",
         base_score="centroid",
         inject_every=1,
         score_weight=1.0,
@@ -209,7 +225,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         query_noise=0.4,
         noisy_keys=0.0,
         key_noise=0.6,
-        lr=2e-3,
+        lr="auto",
         lr_schedule="cosine",
         ema_decay=0.99,
         max_epochs=50,
@@ -264,16 +280,34 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _key_weight(self) -> float:
-        if self.key_weight != "auto":
-            return self.key_weight
-        return 0.0 if self.partition_.n_partitions > 1 else 10.0
+    # What "auto" is with one partition and with several.
+    _auto: ClassVar[dict] = {
+        "hidden_layer_sizes": ((256, 256), None),
+        "key_weight": (10.0, 0.0),
+        "lr": (2e-3, 1e-2),
+        "rectifier": ("softplus", "abs"),
+    }
+
+    def _get(self, name: str):
+        value = super()._get(name)
+        if not isinstance(value, str) or value != "auto" or name not in self._auto:
+            return value
+        value = self._auto[name][self.partition_.n_partitions > 1]
+        if name == "hidden_layer_sizes" and value is None:
+            (width,) = budget_widths(
+                *self.keys_.shape,
+                depth=1,
+                fraction=0.03,
+                out_features=self.partition_.n_partitions,
+            )
+            return (min(max(width, 64), 1024),)
+        return value
 
     def _module_params(self):
         return build_support_net, {
             "activation": self.activation,
             "convexity": self.convexity,
-            "rectifier": self.rectifier,
+            "rectifier": self._get("rectifier"),
             "base_score": self.base_score,
         }
 

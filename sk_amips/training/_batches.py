@@ -15,6 +15,9 @@ from ._sampling import match_partitions
 
 __all__ = ["Batches"]
 
+# Keys converted at a time.
+_BLOCK_ROWS = 16_384
+
 Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
@@ -50,9 +53,18 @@ class Batches:
             for name in ("queries", "scores", "threshold", "winner", "weight", "best")
             if (array := getattr(dataset, name)) is not None
         }
-        if not _fits(arrays.values(), device):
+        keys = dataset.keys
+        n_bytes = sum(array.nbytes for array in arrays.values())
+        n_bytes += 0 if keys is None else 4 * keys.size
+        if not _has_room(device, n_bytes):
             device = "cpu"
         self._arrays = {name: array.to(device) for name, array in arrays.items()}
+        self._keys = keys
+        if keys is not None and torch.device(device).type != "cpu":
+            self._keys = torch.empty(keys.shape, device=device)
+            for rows in row_blocks(len(keys), _BLOCK_ROWS):
+                block = torch.from_numpy(keys[rows].astype(np.float32))
+                self._keys[rows] = block.to(device)
         self._device = device
         # Without shuffling every pass is the same, and so are its samples.
         self._seed = 0 if seed is None else seed
@@ -97,18 +109,23 @@ class Batches:
             weights = key_weights
             if partitions is not None:
                 y["score_targets"] = scores.gather(1, partitions)
-        keys = self.dataset.keys[best.cpu().numpy()].astype(np.float32).sum(axis=2)
-        y["key_targets"] = torch.from_numpy(keys)
+        y["key_targets"] = self._sum_keys(best)
         if weights is not None:
             y["score_partition_weight"] = weights
         if key_weights is not None:
             y["key_partition_weight"] = key_weights
         return x, y
 
+    def _sum_keys(self, rows: Tensor) -> Tensor:
+        """Sums over the last axis of rows of the keys, ``(n, p, k) -> (n, p, d)``."""
+        if isinstance(self._keys, Tensor):
+            return self._keys[rows].sum(dim=2)
+        return torch.from_numpy(self._keys[rows.numpy()].astype(np.float32).sum(axis=2))
 
-def _fits(arrays, device: str | torch.device) -> bool:
-    """Whether arrays may be kept on a device."""
+
+def _has_room(device: str | torch.device, n_bytes: int) -> bool:
+    """Whether that many bytes may be kept on a device."""
     if torch.device(device).type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return sum(array.nbytes for array in arrays) < free / 2
+    return n_bytes < free / 2

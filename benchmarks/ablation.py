@@ -1,0 +1,87 @@
+"""What each choice in a router is worth: one thing changed at a time.
+
+The base is a SupportNetRegressor with the defaults for several partitions, but for
+larger batches. See benchmarks/routing.py for the measure, the data and the options.
+Run ``python benchmarks/ablation.py debian`` (or ``squad_nqg``).
+"""
+
+import argparse
+from pathlib import Path
+
+from protocol import N_LISTS, compare
+
+from sk_amips import SupportNetRegressor
+from sk_amips.nn import budget_widths
+
+BASE = {"batch_size": 2048, "max_epochs": 60}
+N_KEYS = {"debian": 60_873, "squad_nqg": 13_447}
+
+
+def variants(name):
+    """Changes to the base, by what they are about."""
+
+    def widths(depth, fraction=0.03, **kwargs):
+        return budget_widths(
+            N_KEYS[name],
+            384,
+            depth=depth,
+            fraction=fraction,
+            out_features=N_LISTS[name],
+            **kwargs,
+        )
+
+    deep = {"hidden_layer_sizes": widths(3, inject_every=1)}
+    return {
+        "base": {},
+        "convexity: strict": {"convexity": "strict"},
+        "convexity: none": {"convexity": None},
+        "rectifier: softplus": {"rectifier": "softplus"},
+        "rectifier: exp": {"rectifier": "exp"},
+        "rectifier: relu": {"rectifier": "relu"},
+        "depth 2, equal size": {"hidden_layer_sizes": widths(2, inject_every=1)},
+        "depth 3, equal size": deep,
+        "depth 3, injected every 2nd layer": deep | {"inject_every": 2},
+        "depth 3, not injected": deep | {"inject_every": None},
+        "parameters 0.01 of the keys'": {"hidden_layer_sizes": widths(1, 0.01)},
+        "parameters 0.05 of the keys'": {"hidden_layer_sizes": widths(1, 0.05)},
+        "parameters 0.2 of the keys'": {"hidden_layer_sizes": widths(1, 0.2)},
+        "base score: none": {"base_score": None},
+        "base score: optimistic": {"base_score": "optimistic"},
+        "noisy queries, 0.4": {"noisy_queries": 1.0},
+        "noisy queries, 0.2": {"noisy_queries": 1.0, "query_noise": 0.2},
+        "noisy keys, 0.6": {"noisy_keys": 1.0},
+        "noisy keys, 0.4": {"noisy_keys": 1.0, "key_noise": 0.4},
+        "noisy keys and queries": {"noisy_keys": 1.0, "noisy_queries": 1.0},
+        "all partitions count alike": {"score_temperature": None},
+        "score temperature 0.02": {"score_temperature": 0.02},
+        "score temperature 0.1": {"score_temperature": 0.1},
+        "cross-entropy 2e-4": {"routing_weight": 2e-4},
+        "cross-entropy 1e-3": {"routing_weight": 1e-3},
+        "keys of the best matched": {"key_weight": 1.0},
+        "keys of 4 samples matched": {"key_weight": 1.0, "matched_partitions": 4},
+        "no average of weights": {"ema_decay": None},
+        "average of weights, 0.999": {"ema_decay": 0.999},
+        "no schedule": {"lr_schedule": None},
+        "lr 2e-3": {"lr": 2e-3},
+        "lr 1e-2": {"lr": 1e-2},
+    }
+
+
+def main():
+    """Judge all variants and print their table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", choices=N_LISTS)
+    parser.add_argument("--n-seeds", type=int, default=1)
+    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--output", type=Path)
+    options = vars(parser.parse_args())
+    name = options.pop("data")
+    routers = {
+        label: SupportNetRegressor(**(BASE | change))
+        for label, change in variants(name).items()
+    }
+    compare(routers, name, **options)
+
+
+if __name__ == "__main__":
+    main()
