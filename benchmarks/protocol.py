@@ -92,16 +92,20 @@ def n_weights(router):
 
 def compare(routers, name, *, n_seeds, n_jobs, output=None):
     """Judge routers by name, print a row of means over seeds for each, and keep all."""
-    tasks = [(label, seed) for label in routers for seed in range(n_seeds)]
+    tasks = [
+        (label, seed)
+        for label, router in routers.items()
+        for seed in range(n_seeds if hasattr(router, "max_epochs") else 1)
+    ]
     found = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(judge)(routers[label], name, seed) for label, seed in tasks
     )
-    print(f"{name}: % of keys scanned for routing recall 90/95/99 %, mean of {n_seeds}")
+    print(f"{name}: % of keys scanned for routing recall 90/95/99 %, {n_seeds} seeds")
     print(f"{'router':<36}{'weights':>11}{'seconds':>9}   validation          test")
     rows = {}
-    for (label, seed), row in zip(tasks, found, strict=True):
+    for i, ((label, _), row) in enumerate(zip(tasks, found, strict=True)):
         rows.setdefault(label, []).append(row)
-        if seed == n_seeds - 1:
+        if i + 1 == len(tasks) or tasks[i + 1][0] != label:
             show(label, rows[label])
     if output is not None:
         output.write_text(json.dumps(rows, indent=1))

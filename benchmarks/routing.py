@@ -34,6 +34,10 @@ def key(*widths, **params):
     return KeyNetRegressor(hidden_layer_sizes=widths, **(TRAINING | params))
 
 
+FREE = {"convexity": None, "lr": 5e-3}
+NOISY = {"noisy_queries": 1.0, "noisy_keys": 1.0}
+ONE_HEAD = {"shared_head": True}
+
 ROUTERS = {
     "CentroidRouter": CentroidRouter(),
     "OptimisticRouter, rank 4": OptimisticRouter(rank=4),
@@ -41,18 +45,22 @@ ROUTERS = {
     "OptimisticRouter, full rank": OptimisticRouter(rank=None),
     "LinearRouter, cross-entropy": LinearRouter(),
     "LinearRouter, ridge": LinearRouter(loss="ridge"),
-    "free 1x320": support(320, convexity=None),
-    "free 1x1024": support(1024, convexity=None),
+    "free 1x320": support(320, **FREE),
+    "free 1x384, noisy": support(384, **FREE, **NOISY),
+    "free 1x1024": support(1024, **FREE),
     "soft 1x1024": support(1024),
     "strict 1x1024": support(1024, convexity="strict"),
-    "free 1x1024, optimistic": support(1024, convexity=None, base_score="optimistic"),
+    "free 1x1024, noisy": support(1024, **FREE, **NOISY),
+    "free 1x1024, optimistic": support(1024, base_score="optimistic", **FREE),
     "soft 1x1024, optimistic": support(1024, base_score="optimistic"),
     "strict 1x1024, optimistic": support(
-        1024, convexity="strict", base_score="optimistic"
+        1024, base_score="optimistic", convexity="strict"
     ),
-    "soft 1x1024, noisy keys": support(1024, noisy_keys=1.0),
-    "KeyNet, shared head": key(1024, shared_head=True, routing_weight=1e-2),
-    "KeyNet, shared head, no routing": key(1024, shared_head=True),
+    "KeyNet, one head, no routing loss": key(1024, **ONE_HEAD),
+    "KeyNet, one head": key(1024, **ONE_HEAD, routing_weight=1e-2),
+    "KeyNet, one head, noisy keys": key(
+        1024, **ONE_HEAD, routing_weight=1e-2, noisy_keys=1.0
+    ),
     "SupportNet defaults": SupportNetRegressor(),
     "KeyNet defaults": KeyNetRegressor(),
 }

@@ -48,14 +48,7 @@ print(f"{len(keys):,} keys, {len(train):,} + {len(test):,} queries, {keys.shape[
 options = {"max_epochs": 30, "random_state": 0, "verbose": 1}
 key_net = KeyNetRegressor(keys, residual=True, **options).fit(queries[train])
 support_net = SupportNetRegressor(keys, **options).fit(queries[train])
-router = SupportNetRegressor(
-    keys,
-    n_partitions="sqrt",
-    hidden_layer_sizes=(256,),
-    rectifier="abs",
-    lr=5e-3,
-    **options,
-).fit(queries[train])
+router = SupportNetRegressor(keys, n_partitions="sqrt", **options).fit(queries[train])
 
 # Every method visits lists of keys and scores what it finds there with the true query;
 # they differ in how they rank the lists. Three rank them by an inner product of the

@@ -54,9 +54,6 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         "module__scale": scale,
         "module__seed": seed,
         "criterion": AmipsLoss,
-        "criterion__score_weight": estimator.score_weight,
-        "criterion__key_weight": estimator._get("key_weight"),
-        "criterion__routing_weight": estimator.routing_weight,
         "criterion__consistency": estimator._predicts_keys,
         "criterion__scale": scale,
         "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
@@ -65,6 +62,7 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         "callbacks__print_log": None,
         "verbose": 0,
     }
+    params |= {f"criterion__{k}": v for k, v in _loss_weights(estimator).items()}
     params |= _training_params(estimator)
     net = AmipsNet(**params).initialize()
     estimator._prepare_module(net.module_)
@@ -91,6 +89,10 @@ def update_net(estimator, net: AmipsNet) -> None:
             f"keys changed in shape from {estimator.keys_.shape} to "
             f"{np.shape(estimator.keys)}: fit anew with warm_start=False."
         )
+    for name, weight in _loss_weights(estimator).items():
+        # Not by set_params, which would make a new optimizer.
+        setattr(net, f"criterion__{name}", weight)
+        setattr(net.criterion_, name, weight)
     params = _training_params(estimator)
     net.callbacks = params.pop("callbacks")
     changed = {k: v for k, v in params.items() if k not in old or old[k] != v}
@@ -108,6 +110,15 @@ def module_params(estimator) -> dict:
         "inject_every": estimator.inject_every,
     }
     return {"module": factory} | {f"module__{k}": v for k, v in arguments.items()}
+
+
+def _loss_weights(estimator) -> dict:
+    """Weights of the terms of the loss, which may change between calls as well."""
+    return {
+        "score_weight": estimator.score_weight,
+        "key_weight": estimator._get("key_weight"),
+        "routing_weight": estimator.routing_weight,
+    }
 
 
 def _training_params(estimator) -> dict:

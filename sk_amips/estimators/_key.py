@@ -57,7 +57,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Weight of score consistency.
     key_weight : float, default=10.0
         Weight of key regression.
-    matched_partitions : {"best", "all"} or int, default="all"
+    matched_partitions : {"best", "all"} or int, default=4
         With several partitions, whose best key is matched: that of the best one, of
         all, or of so many that are sampled for each query, those near the top most: an
         unbiased estimate of the loss of all, without computing the other heads.
@@ -188,7 +188,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         inject_every=1,
         score_weight=1.0,
         key_weight=10.0,
-        matched_partitions="all",
+        matched_partitions=4,
         routing_weight=0.0,
         score_temperature=0.05,
         noisy_queries=0.0,

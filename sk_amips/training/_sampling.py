@@ -28,7 +28,8 @@ def match_partitions(
     scores : Tensor of shape (n, c)
         True support values.
     which : {"best", "all"} or int
-        The best partition, all of them, or the number of draws.
+        The best partition, all of them, or the number of draws; where that reaches the
+        number of partitions, all of them.
     weights : Tensor of shape (n, c), optional
         The :math:`w_j`; without them, all are one.
     generator : torch Generator, optional
@@ -41,17 +42,18 @@ def match_partitions(
     weights : Tensor of shape (n, p) or None
         None: all one.
     """
-    if which == "all" or scores.shape[1] == 1:
-        return None, weights
-    if which == "best":
+    n_partitions = scores.shape[1]
+    if which == "best" and n_partitions > 1:
         return scores.argmax(dim=1, keepdim=True), None
+    if isinstance(which, str) or which >= n_partitions:
+        return None, weights
     shape, options = (len(scores), which), {"device": scores.device}
     if weights is None:
         options["generator"] = generator
-        return torch.randint(scores.shape[1], shape, **options), None
+        return torch.randint(n_partitions, shape, **options), None
     total = weights.double().cumsum(dim=1)
     points = torch.rand(shape, dtype=total.dtype, generator=generator, **options)
     draws = torch.searchsorted(total, points * total[:, -1:], right=True)
     # A point can be rounded up to the total itself.
-    partitions = draws.clamp(max=scores.shape[1] - 1)
+    partitions = draws.clamp(max=n_partitions - 1)
     return partitions, weights.mean(dim=1, keepdim=True).expand(-1, which)

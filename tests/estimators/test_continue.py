@@ -49,6 +49,17 @@ def test_warm_start(make, log):
     assert make().fit(log.train).fit(log.train).n_iter_ == 3
 
 
+def test_warm_start_takes_over_weights_of_the_loss(make, log):
+    est = make(n_partitions=4, warm_start=True).fit(log.train)
+    optimizer = est.net_.optimizer_
+    est.set_params(routing_weight=0.1, score_weight=0.0, key_weight=2.0).fit(log.train)
+    assert est.net_.optimizer_ is optimizer
+    last = est.history_[-1]
+    assert last["train_routing_loss"] > 0
+    assert last["train_key_loss"] > 0
+    assert last["train_score_loss"] == 0
+
+
 def test_warm_start_takes_over_parameters_of_training(make, log):
     est = make(warm_start=True).fit(log.train)
     optimizer = est.net_.optimizer_

@@ -94,7 +94,7 @@ def test_the_answer_is_near_the_mean_of_the_k_best(make, log):
 
 
 def test_several_partitions_weigh_by_the_kth_score(make, log):
-    est = make(n_partitions=8, top_k=K).fit(log.train)
+    est = make(n_partitions=8, top_k=K, matched_partitions="all").fit(log.train)
     data = est._training_data(log.test)
     norms = np.linalg.norm(log.test, axis=1, keepdims=True)
     exact, indices = exact_search(log.keys, log.test, K)

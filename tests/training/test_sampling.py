@@ -22,23 +22,32 @@ def test_all_and_best(scores):
     assert counts is None
 
 
-def test_one_partition_is_never_sampled(scores):
-    assert match_partitions(scores[:, :1], 3) == (None, None)
+@pytest.mark.parametrize("which", ["best", "all", 1, 3])
+def test_one_partition_is_never_sampled(scores, which):
+    assert match_partitions(scores[:, :1], which) == (None, None)
+
+
+def test_as_many_samples_as_partitions_are_all(scores):
+    weights = top_weights(scores, 0.5)
+    assert match_partitions(scores, C, weights) == (None, weights)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_draws_follow_the_weights(scores, weighted, generator):
     weights = top_weights(scores, 0.5) if weighted else None
-    partitions, counts = match_partitions(scores, 20_000, weights, generator)
-    assert partitions.shape == (N, 20_000)
-    drawn = torch.stack([row.bincount(minlength=C) for row in partitions]) / 20_000
+    drawn = torch.zeros(N, C, dtype=torch.float64)
+    for _ in range(4000):
+        partitions, counts = match_partitions(scores, C - 1, weights, generator)
+        drawn.scatter_add_(1, partitions, torch.ones_like(partitions).double())
+    assert partitions.shape == (N, C - 1)
     share = torch.full((N, C), 1 / C, dtype=torch.float64)
     if weighted:
         share = weights / weights.sum(dim=1, keepdim=True)
-        expected = weights.mean(dim=1, keepdim=True).expand(-1, 20_000)
+        expected = weights.mean(dim=1, keepdim=True).expand(-1, C - 1)
         torch.testing.assert_close(counts, expected)
-    # Four standard errors of a share of a half.
-    torch.testing.assert_close(drawn.double(), share, rtol=0, atol=0.015)
+    # Four standard errors of a share of a half in 20,000 draws.
+    drawn /= drawn.sum(dim=1, keepdim=True)
+    torch.testing.assert_close(drawn, share, rtol=0, atol=0.015)
 
 
 def nets():
@@ -65,7 +74,7 @@ def test_the_sampled_loss_and_its_gradient_are_unbiased(net, scores, rng, genera
     weights = top_weights(scores, 0.5).float()
     full = gradient_matching(net.scores_and_keys(x)[1], targets, None, weights)
 
-    _, counts = match_partitions(scores, C, weights, generator)
+    counts = match_partitions(scores, 1, weights, generator)[1].expand(-1, C)
     every = torch.arange(C).expand(N, -1)
     probability = weights / weights.sum(dim=1, keepdim=True)
     keys = (
