@@ -39,6 +39,8 @@ NOISY = {"noisy_queries": 1.0, "noisy_keys": 1.0}
 ONE_HEAD = {"shared_head": True}
 
 ROUTERS = {
+    "KeyNet defaults": KeyNetRegressor(),
+    "SupportNet defaults": SupportNetRegressor(),
     "CentroidRouter": CentroidRouter(),
     "OptimisticRouter, rank 4": OptimisticRouter(rank=4),
     "OptimisticRouter, rank 16": OptimisticRouter(),
@@ -61,8 +63,6 @@ ROUTERS = {
     "KeyNet, one head, noisy keys": key(
         1024, **ONE_HEAD, routing_weight=1e-2, noisy_keys=1.0
     ),
-    "SupportNet defaults": SupportNetRegressor(),
-    "KeyNet defaults": KeyNetRegressor(),
 }
 
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class BaseAmipsRegressor(NetRouter):
         "query_noise": [Interval(Real, 0, None, closed="left")],
         "noisy_keys": [Interval(Real, 0, None, closed="left")],
         "key_noise": [Interval(Real, 0, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "lr_schedule": [StrOptions({"cosine"}), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -69,9 +70,15 @@ class BaseAmipsRegressor(NetRouter):
     def _prepare_module(self, module: torch.nn.Module) -> None:
         """Set the part of the network that the partition already gives."""
 
+    # What "auto" is with one partition and with several.
+    _auto: ClassVar[dict] = {}
+
     def _get(self, name: str):
         """Value of a parameter that may be left to the estimator."""
-        return getattr(self, name)
+        value = getattr(self, name)
+        if name in self._auto and isinstance(value, str) and value == "auto":
+            return self._auto[name][self.partition_.n_partitions > 1]
+        return value
 
     def _per_partition(self) -> bool:
         """Whether every partition has an output of its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from sklearn.utils._param_validation import StrOptions
@@ -77,8 +79,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Noisy keys to add as queries, likewise.
     key_noise : float, default=0.6
         Norm of their noise, relative to the key's.
-    lr : float, default=2e-3
-        Learning rate.
+    lr : float or "auto", default="auto"
+        Learning rate; "auto" is 2e-3 with one partition and 5e-3 with several.
     lr_schedule : {"cosine"} or None, default="cosine"
         "cosine": linear warm-up, then cosine decay to zero over ``max_epochs``.
     ema_decay : float or None, default=0.99
@@ -172,6 +174,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         "shared_head": ["boolean"],
     }
 
+    _auto: ClassVar[dict] = {"lr": (2e-3, 5e-3)}
     _predicts_keys = True
 
     def __init__(
@@ -195,7 +198,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         query_noise=0.4,
         noisy_keys=0.0,
         key_noise=0.6,
-        lr=2e-3,
+        lr="auto",
         lr_schedule="cosine",
         ema_decay=0.99,
         max_epochs=50,

@@ -197,7 +197,6 @@ class SupportNetRegressor(BaseAmipsRegressor):
             StrOptions({"auto"}),
         ],
         "key_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "convexity": [StrOptions({"strict", "soft"}), None],
         "base_score": [StrOptions({"centroid", "optimistic"}), None],
         "rectifier": [StrOptions({"auto", *filter(None, RECTIFIERS)})],
@@ -280,7 +279,6 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.random_state = random_state
         self.verbose = verbose
 
-    # What "auto" is with one partition and with several.
     _auto: ClassVar[dict] = {
         "hidden_layer_sizes": ((256, 256), None),
         "key_weight": (10.0, 0.0),
@@ -290,18 +288,15 @@ class SupportNetRegressor(BaseAmipsRegressor):
 
     def _get(self, name: str):
         value = super()._get(name)
-        if not isinstance(value, str) or value != "auto" or name not in self._auto:
+        if name != "hidden_layer_sizes" or value is not None:
             return value
-        value = self._auto[name][self.partition_.n_partitions > 1]
-        if name == "hidden_layer_sizes" and value is None:
-            (width,) = budget_widths(
-                *self.keys_.shape,
-                depth=1,
-                fraction=0.03,
-                out_features=self.partition_.n_partitions,
-            )
-            return (min(max(width, 64), 1024),)
-        return value
+        (width,) = budget_widths(
+            *self.keys_.shape,
+            depth=1,
+            fraction=0.03,
+            out_features=self.partition_.n_partitions,
+        )
+        return (min(max(width, 64), 1024),)
 
     def _module_params(self):
         return build_support_net, {
