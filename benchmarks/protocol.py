@@ -46,8 +46,8 @@ def load(name):
 
 
 @cache
-def problem(name):
-    """A data set, split by group, with its lists and the exact lists of the answers."""
+def problem(name, k=1):
+    """A data set, split by group, with its lists and those of the k best keys."""
     keys, queries, groups = load(name)
     split = GroupShuffleSplit(1, test_size=0.2, random_state=0)
     train, rest = next(split.split(queries, groups=groups))
@@ -57,14 +57,14 @@ def problem(name):
     held_out = {}
     for part, half in zip(("valid", "test"), halves, strict=True):
         some = queries[rest[half]]
-        best = exact_search(keys, some)[1][:, 0]
+        _, best = exact_search(keys, some, k)
         held_out[part] = some, partition.labels_[best]
     return Problem(keys, partition, queries[train], held_out)
 
 
-def judge(router, name, seed):
+def judge(router, name, seed, k=1):
     """Fit a router; % of keys scanned on held-out queries, weights, and seconds."""
-    data = problem(name)
+    data = problem(name, k)
     router = clone(router).set_params(keys=data.keys, partition=data.partition)
     if "random_state" in router.get_params():
         router.set_params(random_state=seed)
@@ -90,7 +90,7 @@ def n_weights(router):
     return router.partition_.centroids_.size + n_factors
 
 
-def compare(routers, name, *, n_seeds, n_jobs, output=None):
+def compare(routers, name, *, k=1, n_seeds, n_jobs, output=None):
     """Judge routers by name, print a row of means over seeds for each, and keep all."""
     tasks = [
         (label, seed)
@@ -98,9 +98,12 @@ def compare(routers, name, *, n_seeds, n_jobs, output=None):
         for seed in range(n_seeds if hasattr(router, "max_epochs") else 1)
     ]
     found = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(judge)(routers[label], name, seed) for label, seed in tasks
+        delayed(judge)(routers[label], name, seed, k) for label, seed in tasks
     )
-    print(f"{name}: % of keys scanned for routing recall 90/95/99 %, {n_seeds} seeds")
+    print(
+        f"{name}: % of keys scanned to visit the lists of 90/95/99 % of the {k} best "
+        f"keys; {n_seeds} seeds"
+    )
     print(f"{'router':<36}{'weights':>11}{'seconds':>9}   validation          test")
     rows = {}
     for i, ((label, _), row) in enumerate(zip(tasks, found, strict=True)):

@@ -51,8 +51,10 @@ ROUTERS = {
     "free 1x384, noisy": support(384, **FREE, **NOISY),
     "free 1x1024": support(1024, **FREE),
     "soft 1x1024": support(1024),
+    "soft 1x1024, top_k=10": support(1024, top_k=10),
     "strict 1x1024": support(1024, convexity="strict"),
     "free 1x1024, noisy": support(1024, **FREE, **NOISY),
+    "free 1x1264, noisy": support(1264, **FREE, **NOISY),
     "free 1x1024, optimistic": support(1024, base_score="optimistic", **FREE),
     "soft 1x1024, optimistic": support(1024, base_score="optimistic"),
     "strict 1x1024, optimistic": support(
@@ -71,6 +73,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=N_LISTS)
     parser.add_argument("--only", nargs="*", default=[""], help="parts of names")
+    parser.add_argument("--k", type=int, default=1, help="best keys wanted")
     parser.add_argument("--n-seeds", type=int, default=1)
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--output", type=Path)

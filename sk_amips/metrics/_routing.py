@@ -9,15 +9,15 @@ __all__ = ["keys_scanned", "routing_recall"]
 
 
 def routing_recall(list_scores, best_lists, p: int) -> float:
-    """Share of queries whose best key lies in one of the first ``p`` lists.
+    """Share of the best keys that lie in the first ``p`` lists of their query.
 
     Parameters
     ----------
     list_scores : array-like of shape (n_queries, n_partitions)
         Score of each list by the router; the largest is visited first, of equal ones
         that of lowest index.
-    best_lists : array-like of shape (n_queries,)
-        List of each query's exact best key.
+    best_lists : array-like of shape (n_queries,) or (n_queries, k)
+        List of each query's exact best key, or of its k best.
     p : int
         Number of lists visited.
 
@@ -38,20 +38,20 @@ def routing_recall(list_scores, best_lists, p: int) -> float:
 def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
     """Share of all keys in the lists that reach a routing recall.
 
-    All queries visit equally many lists: as few as it takes to have the best key of a
-    share ``recall`` of them.
+    All queries visit equally many lists: as few as it takes to have a share ``recall``
+    of the best keys.
 
     Parameters
     ----------
     list_scores : array-like of shape (n_queries, n_partitions)
         Score of each list by the router; the largest is visited first, of equal ones
         that of lowest index.
-    best_lists : array-like of shape (n_queries,)
-        List of each query's exact best key.
+    best_lists : array-like of shape (n_queries,) or (n_queries, k)
+        List of each query's exact best key, or of its k best.
     sizes : array-like of shape (n_partitions,)
         Number of keys of each list.
     recall : float, default=0.95
-        Share of queries that must find their best key.
+        Share of the best keys that must be found.
 
     Returns
     -------
@@ -79,7 +79,9 @@ def _check(list_scores, best_lists) -> tuple[np.ndarray, np.ndarray]:
     )
     if np.isnan(list_scores).any():
         raise ValueError("list_scores contains NaN.")
-    best_lists = column_or_1d(best_lists)
+    best_lists = check_array(best_lists, ensure_2d=False, input_name="best_lists")
+    if best_lists.ndim == 1:
+        best_lists = best_lists[:, None]
     check_consistent_length(list_scores, best_lists)
     if not np.isin(best_lists, np.arange(list_scores.shape[1])).all():
         raise ValueError(
@@ -89,8 +91,8 @@ def _check(list_scores, best_lists) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ranks(list_scores: np.ndarray, best_lists: np.ndarray) -> np.ndarray:
-    """How many lists come before the one with the best key; ties by lowest index."""
-    best_lists = best_lists[:, None]
-    score = np.take_along_axis(list_scores, best_lists, axis=1)
-    tied = (list_scores == score) & (np.arange(list_scores.shape[1]) < best_lists)
-    return ((list_scores > score) | tied).sum(axis=1)
+    """How many lists come before those of the best keys; ties by lowest index."""
+    order = np.argsort(-list_scores, axis=1, kind="stable")
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(order.shape[1])[None], axis=1)
+    return np.take_along_axis(places, best_lists, axis=1)

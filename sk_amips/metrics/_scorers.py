@@ -52,23 +52,26 @@ class recall_at_k_scorer:
 
 
 class routing_recall_scorer:
-    """Scorer of a router: share of queries whose best key is in the first lists.
+    """Scorer of a router: share of the k best keys that are in the first lists.
 
     Parameters
     ----------
     p : int
         Number of lists visited.
+    k : int, default=1
+        Number of keys wanted for each query.
     """
 
-    def __init__(self, p: int):
+    def __init__(self, p: int, k: int = 1):
         self.p = p
+        self.k = k
 
     def __call__(self, estimator, X, y=None) -> float:
         """Routing recall of the estimator, which may end a pipeline, on ``X``."""
-        return routing_recall(*_routes(*_last_step(estimator, X)), self.p)
+        return routing_recall(*_routes(*_last_step(estimator, X), self.k), self.p)
 
     def __repr__(self) -> str:
-        return f"routing_recall_scorer(p={self.p})"
+        return f"routing_recall_scorer(p={self.p}, k={self.k})"
 
 
 class keys_scanned_scorer:
@@ -77,7 +80,9 @@ class keys_scanned_scorer:
     Parameters
     ----------
     recall : float, default=0.95
-        Share of queries that must find their best key.
+        Share of the k best keys that must be found.
+    k : int, default=1
+        Number of keys wanted for each query.
 
     Examples
     --------
@@ -97,17 +102,18 @@ class keys_scanned_scorer:
     ... )
     """
 
-    def __init__(self, recall: float = 0.95):
+    def __init__(self, recall: float = 0.95, k: int = 1):
         self.recall = recall
+        self.k = k
 
     def __call__(self, estimator, X, y=None) -> float:
         """Minus the share of keys scanned by the estimator on the queries ``X``."""
         estimator, X = _last_step(estimator, X)
         sizes = estimator.partition_.sizes_
-        return -keys_scanned(*_routes(estimator, X), sizes, self.recall)
+        return -keys_scanned(*_routes(estimator, X, self.k), sizes, self.recall)
 
     def __repr__(self) -> str:
-        return f"keys_scanned_scorer(recall={self.recall})"
+        return f"keys_scanned_scorer(recall={self.recall}, k={self.k})"
 
 
 def _last_step(estimator, X):
@@ -117,7 +123,7 @@ def _last_step(estimator, X):
     return estimator[-1], estimator[:-1].transform(X) if len(estimator) > 1 else X
 
 
-def _routes(router, X):
-    """Scores of the lists, and the list of each query's best key."""
-    _, best = router.search(X)
-    return router.predict_partitions(X), router.partition_.labels_[best[:, 0]]
+def _routes(router, X, k: int):
+    """Scores of the lists, and the lists of each query's best keys."""
+    _, best = router.search(X, k)
+    return router.predict_partitions(X), router.partition_.labels_[best]

@@ -106,6 +106,21 @@ def test_95_percent_by_default():
 # --- both
 
 
+def test_lists_of_several_best_keys():
+    """Each of the k best keys counts as that of a query of its own."""
+    scores, best, sizes = draw(200, 8, 0)
+    lists = np.stack([best, best[::-1], best], axis=1)
+    each = [routing_recall(scores, column, 3) for column in lists.T]
+    assert routing_recall(scores, lists, 3) == pytest.approx(np.mean(each))
+    assert keys_scanned(scores, lists[:, :1], sizes) == keys_scanned(
+        scores, best, sizes
+    )
+    repeated = np.repeat(scores, 3, axis=0), lists.ravel()
+    assert keys_scanned(scores, lists, sizes) == pytest.approx(
+        keys_scanned(*repeated, sizes)
+    )
+
+
 def test_a_single_list():
     assert routing_recall([[0.3], [0.2]], [0, 0], 1) == 1
     assert keys_scanned([[0.3], [0.2]], [0, 0], [7]) == 1
@@ -143,7 +158,7 @@ def test_lists_without_a_score_come_last():
         ([[1.0], [2.0]], [0], "inconsistent numbers of samples"),
         ([1.0, 2.0], [0, 0], "Expected 2D array"),
         ([[1.0], [np.nan]], [0, 0], "NaN"),
-        ([[1.0], [2.0]], [[0, 0], [0, 0]], "1d array"),
+        ([[1.0], [2.0]], [[[0]], [[0]]], "dim 3"),
         ([[1.0], [2.0]], [0, -1], "from 0 to 0"),
         ([[1.0], [2.0]], [0, 1], "from 0 to 0"),
     ],
