@@ -139,7 +139,10 @@ class BaseAmipsRegressor(NetRouter):
                 train, valid = train.split(
                     self.validation_fraction, groups=groups, seed=twin._seed()
                 )
-            twin._train(twin._augmented(train, y), valid)
+            if train.weight is not None and not train.field("weight").any():
+                raise ValueError("sample_weight leaves no query to train on.")
+            searched = y is None or X_val is not None
+            twin._train(twin._augmented(train, y), valid, searched=searched)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -173,22 +176,37 @@ class BaseAmipsRegressor(NetRouter):
         going_on = hasattr(self, "net_")
         X = self._checked(X, reset=not going_on)
         if going_on:
-            if self.partition is None and (
-                self._n_partitions(self.keys_) != self.partition_.n_partitions
-            ):
+            self._check_partition_unchanged()
+            if self._n_summed() != self.n_summed_:
                 raise ValueError(
-                    f"n_partitions changed from {self.partition_.n_partitions} to "
-                    f"{self.n_partitions!r}: fit anew with warm_start=False."
+                    f"the network has learned sums of {self.n_summed_} keys, top_k is "
+                    f"now {self.top_k}: fit anew with warm_start=False."
                 )
             update_net(self, self.net_)
         else:
             self._take_keys(X)
+            self.n_summed_ = self._n_summed()
         check_k(self.top_k, len(self.keys_), "top_k")
-        if self.score_weight == 0 and self._get("key_weight") == 0:
-            raise ValueError("score_weight and key_weight must not both be zero.")
+        weights = [self.score_weight, self._get("key_weight")]
+        if self.partition_.n_partitions > 1:
+            weights.append(self.routing_weight)
+        if not any(weights):
+            raise ValueError(
+                "score_weight, key_weight and, with several partitions, "
+                "routing_weight must not all be zero."
+            )
         return X
 
+    def _n_summed(self) -> int:
+        """Number of best keys whose sum the network is to predict."""
+        return 1 if self._per_partition() else self.top_k
+
     def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:
+        if y is not None and self.top_k > 1:
+            raise ValueError(
+                f"y can be given with top_k=1 only, got top_k={self.top_k}; leave y "
+                "out to have its targets searched."
+            )
         if y is None:
             data = searched_targets(
                 self.keys_,
@@ -197,7 +215,7 @@ class BaseAmipsRegressor(NetRouter):
                 k=self.top_k,
                 per_partition=self._per_partition(),
                 max_norm=self.key_norms_.max,
-                with_keys=self._get("key_weight") > 0,
+                with_keys=self._predicts_keys or self._get("key_weight") > 0,
                 n_jobs=self.n_jobs,
                 device=self.device,
             )
@@ -243,12 +261,13 @@ class BaseAmipsRegressor(NetRouter):
         valid: TrainingData | None = None,
         *,
         epochs: int | None = None,
+        searched: bool = True,
     ) -> None:
         if not hasattr(self, "net_"):
             self.net_ = build_net(self, train, seed=self._seed())
         metrics = {}
         if valid is not None and self.early_stopping:
-            metrics = validation_metrics(self, valid)
+            metrics = validation_metrics(self, valid, searched=searched)
         self.net_.partial_fit(
             train, valid, epochs=epochs, seed=self._seed(), metrics=metrics
         )
@@ -261,7 +280,7 @@ class BaseAmipsRegressor(NetRouter):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.required = False
+        tags.target_tags.required = False  # RegressorMixin says True
         tags.regressor_tags.poor_score = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

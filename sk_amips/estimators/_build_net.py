@@ -15,7 +15,6 @@ from ..training import (
     ValidationStopping,
     WarmupCosine,
 )
-from ._scoring import monitored
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -48,7 +47,7 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
     seed : int
         Seed of the initial weights.
     """
-    scale = train.unit or estimator._n_summed() * estimator.key_norms_.rms or 1.0
+    scale = train.unit or estimator.n_summed_ * estimator.key_norms_.rms or 1.0
     params = {
         **module_params(estimator),
         "module__scale": scale,
@@ -141,7 +140,7 @@ def _callbacks(estimator) -> list:
     if estimator.lr_schedule == "cosine":
         callbacks.append(("lr_schedule", WarmupCosine()))
     if estimator.early_stopping:
-        stopping = ValidationStopping(monitored(estimator), estimator.n_iter_no_change)
+        stopping = ValidationStopping(estimator.n_iter_no_change)
         callbacks.append(("early_stopping", stopping))
     if estimator.verbose:
         callbacks.append(("progress", EpochProgress(type(estimator).__name__)))

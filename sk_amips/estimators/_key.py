@@ -39,8 +39,9 @@ class KeyNetRegressor(BaseAmipsRegressor):
     top_k : int, default=1
         How many best keys matter. With one partition the network learns the sum of the
         scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.
-        With several, errors count by how near a partition comes to the score of the
-        ``top_k``-th best key, so that lists are ranked for recall@``top_k``.
+        With several it still learns support values, but errors count by how near a
+        partition comes to the score of the ``top_k``-th best key of all, so that lists
+        are ranked for recall@``top_k``.
     hidden_layer_sizes : tuple of int, default=(256, 256)
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters.
@@ -51,8 +52,9 @@ class KeyNetRegressor(BaseAmipsRegressor):
     shared_head : bool, default=False
         With several partitions, predict a single key, the best of all, and rank the
         partitions by the inner product of their centroids with it: then the network
-        does not grow with ``n_partitions``, and :meth:`predict_partitions` tells the
-        order of the partitions but not their support values.
+        does not grow with ``n_partitions``, :meth:`predict_partitions` tells the order
+        of the partitions but not their support values, and ``top_k`` is as with one
+        partition.
     inject_every : int or None, default=1
         The query enters every so many layers; None: only the first.
     score_weight : float, default=1.0
@@ -62,7 +64,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
     matched_partitions : {"best", "all"} or int, default=4
         With several partitions, whose best key is matched: that of the best one, of
         all, or of so many that are sampled for each query, those near the top most: an
-        unbiased estimate of the loss of all, without computing the other heads.
+        unbiased estimate of the loss of all. On a CPU the other heads are not computed,
+        unless ``routing_weight`` needs their scores.
     routing_weight : float, default=0.0
         With several partitions, weight of the cross-entropy of the one that wins; some
         1e-4 make the first partition right more often, and the tail longer.
@@ -100,7 +103,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
         or with several partitions how often the best key is within the first ones, as
         many as half the square root of their number. "auto" is the match rate with one
         partition, which takes a search over the keys each epoch, and routing recall
-        with several.
+        with several; the loss where targets are given.
     validation_fraction : float, default=0.1
         Share of queries, or of their groups, to hold out.
     n_iter_no_change : int, default=10
@@ -119,7 +122,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
     n_jobs : int or None, default=None
         Jobs of the exact search.
     random_state : int, RandomState instance or None, default=None
-        Seed of partition, initialisation, validation split and shuffling.
+        Seed of partition, initialisation, validation split, noise and shuffling.
     verbose : int, default=0
         Above 0: show a progress bar.
 
@@ -133,6 +136,9 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Largest and root-mean-square norm of the keys.
     partition_ : Partition
         The lists of keys; ``partition_.labels_`` has the list of each key.
+    n_summed_ : int
+        Number of best keys whose sum the network predicts: ``top_k``, or 1 where it has
+        an output for each of several partitions.
     history_ : skorch.History
         What happened in each epoch.
     loss_curve_ : list of float
@@ -263,14 +269,19 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Returns
         -------
         keys : ndarray of shape (n_queries, n_features)
-            Predicted best keys, in the precision of ``X``; the same as
-            :meth:`transform`.
+            Predicted best keys, or sums of the ``top_k`` best, in the precision of
+            ``X``; the same as :meth:`transform`.
         """
         X = self._check_queries(X)
         return self._predicted_keys(X)
 
     def _per_partition(self) -> bool:
         return super()._per_partition() and not self.shared_head
+
+    def _floats_per_query(self) -> int:
+        n_heads = self.partition_.n_partitions if self._per_partition() else 1
+        floats = 2 * n_heads * self.n_features_in_ + self.partition_.n_partitions
+        return floats + 2 * sum(self.net_.module__hidden_sizes)
 
     def _module_params(self):
         return build_key_net, {
@@ -285,7 +296,7 @@ class KeyNetRegressor(BaseAmipsRegressor):
             module.centroids.copy_(centroids)
             module, centroids = module.net, centroids.mean(dim=0, keepdim=True)
         if not self.residual:
-            module.set_constant(self._n_summed() * centroids)
+            module.set_constant(self.n_summed_ * centroids)
 
 
 def build_key_net(

@@ -7,18 +7,7 @@ from collections.abc import Callable
 from ..metrics import match_rate, routing_recall
 from ..training import TrainingData
 
-__all__ = ["monitored", "n_watched", "validation_metrics"]
-
-
-def monitored(estimator) -> str:
-    """Entry of the history that early stopping watches."""
-    scoring = estimator.scoring
-    several = estimator.partition_.n_partitions > 1
-    if scoring == "auto":
-        scoring = "routing_recall" if several else "match_rate"
-    if scoring == "routing_recall" and not several:
-        raise ValueError("scoring='routing_recall' needs several partitions.")
-    return f"valid_{scoring}"
+__all__ = ["validation_metrics"]
 
 
 def n_watched(n_partitions: int) -> int:
@@ -27,20 +16,33 @@ def n_watched(n_partitions: int) -> int:
 
 
 def validation_metrics(
-    estimator, valid: TrainingData
+    estimator, valid: TrainingData, *, searched: bool
 ) -> dict[str, Callable[[], float]]:
-    """Metrics of an estimator in training, to be evaluated after every epoch."""
-    name = monitored(estimator)
-    queries = valid.field("queries")
-    if name == "valid_routing_recall":
-        lists = valid.field("winner")
-        p = n_watched(estimator.partition_.n_partitions)
-        return {
-            name: lambda: routing_recall(
-                estimator.predict_partitions(queries), lists, p
-            )
-        }
-    if name == "valid_match_rate":
+    """What is evaluated after every epoch of training; nothing for the loss.
+
+    Where targets are not ``searched`` but the user's, "auto" is their loss.
+    """
+    queries, weight = valid.field("queries"), valid.field("weight")
+    scoring = estimator.scoring
+    n_partitions = estimator.partition_.n_partitions
+    if scoring == "auto" and searched:
+        scoring = "routing_recall" if n_partitions > 1 else "match_rate"
+    if scoring == "routing_recall":
+        if n_partitions == 1:
+            raise ValueError("scoring='routing_recall' needs several partitions.")
+        lists, p = valid.field("best_lists"), n_watched(n_partitions)
+
+        def metric():
+            scores = estimator._in_blocks(queries)
+            return routing_recall(scores, lists, p, sample_weight=weight)
+
+    elif scoring == "match_rate":
         exact, _ = estimator._top_k(queries, 1)
-        return {name: lambda: match_rate(exact, estimator._answer(queries, 1)[0])}
-    return {}
+
+        def metric():
+            found, _ = estimator._answer(queries, 1)
+            return match_rate(exact, found, sample_weight=weight)
+
+    else:
+        return {}
+    return {f"valid_{scoring}": metric}

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from sklearn.base import OneToOneFeatureMixin, RegressorMixin, TransformerMixin
 
-from .._validation import row_blocks, squared_norms
+from .._validation import squared_norms
 from ..exact._rescore import rescore, sort_by_score
 from ..exact._search import check_k
 from ..nn import unit_rows
-from ..routing._base import BLOCK_SIZE, BaseRouter
+from ..routing._base import BaseRouter
 
 
 class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRouter):
@@ -30,8 +30,8 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         -------
         mapped : ndarray of shape (n_queries, n_features)
             Predicted key: of a SupportNet the gradient, of a KeyNet the output; with
-            several partitions, that of the one with the largest predicted score. With
-            one partition and ``top_k`` > 1, the sum of the ``top_k`` best keys.
+            several partitions, that of the one with the largest predicted score. Of
+            ``n_summed_`` > 1 keys, the sum.
         """
         return self._predicted_keys(self._check_queries(X))
 
@@ -59,13 +59,12 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         """
         return BaseRouter.score(self, X, y, sample_weight)
 
-    def _answer(self, X, k: int):
-        """Keys that the network finds with the least work, as of :meth:`search`.
+    def _answer(self, X: np.ndarray, k: int):
+        """Keys found for checked queries with the least work, as of :meth:`search`.
 
         With several partitions they come from the first partition alone. With one
         partition they are the keys nearest to the predicted key in Euclidean distance.
         """
-        X = self._check_queries(X)
         if self.partition_.n_partitions > 1:
             return self._search(X, k, n_probe=1)
         check_k(k, len(self.keys_))
@@ -73,41 +72,31 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         # norm, so that no square leaves float32's range.
         unit = self.key_norms_.max
         offset = -0.5 * squared_norms(self.keys_) / unit
-        predicted = self._predicted_keys(X) / (unit * self._n_summed())
+        predicted = self._predicted_keys(X) / (unit * self.n_summed_)
         _, indices = self._top_k(predicted, k, offset=offset)
         scores, indices = sort_by_score(rescore(self.keys_, X, indices), indices, k)
         return scores.astype(X.dtype), indices
 
-    def _n_summed(self) -> int:
-        """Number of keys of which the network predicts the sum."""
-        return 1 if self._per_partition() else self.top_k
+    _changed_by_fitting = ("random_state_", "net_")
 
     def _list_scores(self, X: np.ndarray) -> np.ndarray:
         norms, scores = self._evaluate(X, _scores)
         return norms * scores
 
     def _predicted_keys(self, X: np.ndarray) -> np.ndarray:
-        return self._evaluate(X, _best_predicted_key)[1].astype(X.dtype)
+        def predict(X):
+            return self._evaluate(X, _best_predicted_key)[1]
+
+        return self._in_blocks(X, predict).astype(X.dtype)
 
     def _evaluate(
         self, X: np.ndarray, function: Callable
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Norms of the queries and ``function(module, directions)``, in blocks."""
-        module = self.net_.module_.eval()
-        device = self.net_.device
-        step = max(1, BLOCK_SIZE // self._floats_per_query())
-        norms, outputs = [], []
+        """Norms of the queries, and ``function(module, directions)``."""
+        norms, unit = unit_rows(X)
+        x = torch.from_numpy(unit).to(self.net_.device)
         with torch.no_grad():
-            for rows in row_blocks(len(X), step):
-                norm, unit = unit_rows(X[rows])
-                output = function(module, torch.from_numpy(unit).to(device))
-                norms.append(norm)
-                outputs.append(output.cpu().numpy())
-        return np.concatenate(norms), np.concatenate(outputs)
-
-    def _floats_per_query(self) -> int:
-        widest = max(self.n_features_in_, *self.net_.module__hidden_sizes)
-        return self.partition_.n_partitions * widest
+            return norms, function(self.net_.module_.eval(), x).cpu().numpy()
 
 
 def _scores(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:

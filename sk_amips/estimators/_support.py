@@ -45,8 +45,9 @@ class SupportNetRegressor(BaseAmipsRegressor):
     top_k : int, default=1
         How many best keys matter. With one partition the network learns the sum of the
         scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.
-        With several, errors count by how near a partition comes to the score of the
-        ``top_k``-th best key, so that lists are ranked for recall@``top_k``.
+        With several it still learns support values, but errors count by how near a
+        partition comes to the score of the ``top_k``-th best key of all, so that lists
+        are ranked for recall@``top_k``.
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters. "auto" is (256, 256) with one partition. With
@@ -75,13 +76,13 @@ class SupportNetRegressor(BaseAmipsRegressor):
     score_weight : float, default=1.0
         Weight of score regression.
     key_weight : float or "auto", default="auto"
-        Weight of gradient matching; with several partitions, the gradient of the best
-        one is matched. "auto" is 10 with one partition and 0 with several, where the
-        scores are what matters: then training is cheaper and routing better.
+        Weight of gradient matching. "auto" is 10 with one partition and 0 with several,
+        where the scores are what matters: then training is cheaper and routing better.
     matched_partitions : {"best", "all"} or int, default="best"
         With several partitions, whose best key is matched: that of the best one, of
         all, or of so many that are sampled for each query, those near the top most: an
-        unbiased estimate of the loss of all at the cost of so many gradients.
+        unbiased estimate of the loss of all at the cost of so many gradients. Without
+        effect where ``key_weight`` is 0.
     routing_weight : float, default=0.0
         With several partitions, weight of the cross-entropy of the one that wins; some
         1e-4 make the first partition right more often, and the tail longer.
@@ -119,7 +120,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         or with several partitions how often the best key is within the first ones, as
         many as half the square root of their number. "auto" is the match rate with one
         partition, which takes a search over the keys each epoch, and routing recall
-        with several.
+        with several; the loss where targets are given.
     validation_fraction : float, default=0.1
         Share of queries, or of their groups, to hold out.
     n_iter_no_change : int, default=10
@@ -138,7 +139,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
     n_jobs : int or None, default=None
         Jobs of the exact search.
     random_state : int, RandomState instance or None, default=None
-        Seed of partition, initialisation, validation split and shuffling.
+        Seed of partition, initialisation, validation split, noise and shuffling.
     verbose : int, default=0
         Above 0: show a progress bar.
 
@@ -152,6 +153,9 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Largest and root-mean-square norm of the keys.
     partition_ : Partition
         The lists of keys; ``partition_.labels_`` has the list of each key.
+    n_summed_ : int
+        Number of best keys whose sum the network predicts: ``top_k``, or 1 where it has
+        an output for each of several partitions.
     history_ : skorch.History
         What happened in each epoch.
     loss_curve_ : list of float
@@ -298,6 +302,12 @@ class SupportNetRegressor(BaseAmipsRegressor):
         )
         return (min(max(width, 64), 1024),)
 
+    def _floats_per_query(self) -> int:
+        c, d = self.partition_.n_partitions, self.n_features_in_
+        # Hidden states and their derivatives; the axes of the ellipsoids.
+        floats = c + 4 * sum(self.net_.module__hidden_sizes)
+        return floats + (RANK * (c + d) if self.base_score == "optimistic" else d)
+
     def _module_params(self):
         return build_support_net, {
             "activation": self.activation,
@@ -310,12 +320,12 @@ class SupportNetRegressor(BaseAmipsRegressor):
         if self.base_score is None:
             return
         centroids = torch.from_numpy(self.partition_.centroids_)
-        module.set_linear(self._n_summed() * centroids)
+        module.set_linear(self.n_summed_ * centroids)
         if self.base_score == "optimistic":
             base = list_ellipsoids(
                 self.keys_,
                 self.partition_,
-                optimism=self._n_summed(),
+                optimism=self.n_summed_,
                 scale=self.key_norms_.rms or 1.0,
             )
             module.base.load_state_dict(base.state_dict())

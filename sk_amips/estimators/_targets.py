@@ -49,26 +49,27 @@ def searched_targets(
     device : str
     """
     options = {"n_jobs": n_jobs, "device": device}
-    threshold = None
+    _, unit = _directions(queries)
+    threshold = best_lists = None
     if k > 1 or not per_partition:
-        top_scores, top = top_k(keys, queries, k, max_norm=max_norm, **options)
-        winner = partition.labels_[top[:, 0]].astype(np.int64)
-    norms, unit = _directions(queries)
-    if per_partition:
-        scores, best = partition_search(keys, queries, partition, **options)
-        winner, best = scores.argmax(axis=1), best[:, :, None]
-        if k > 1:
-            threshold = (top_scores[:, -1:] / norms).astype(np.float32)
+        top_scores, top = top_k(keys, unit, k, max_norm=max_norm, **options)
+        best_lists = partition.labels_[top].astype(np.int64)
+    if not per_partition:
+        scores, best = top_scores.sum(axis=1, keepdims=True), top[:, None, :]
     else:
-        scores = top_scores.sum(axis=1, dtype=np.float64, keepdims=True)
-        best = top[:, None, :]
+        scores, best = partition_search(keys, unit, partition, **options)
+        best = best[:, :, None]
+        if k > 1:
+            threshold = top_scores[:, -1:]
+        else:
+            best_lists = scores.argmax(axis=1)[:, None]
     return TrainingData(
         unit,
-        (scores / norms).astype(np.float32),
+        scores,
         best=best if with_keys else None,
         keys=keys if with_keys else None,
         threshold=threshold,
-        winner=winner if partition.n_partitions > 1 else None,
+        best_lists=best_lists if partition.n_partitions > 1 else None,
     )
 
 

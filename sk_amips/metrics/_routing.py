@@ -8,7 +8,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 __all__ = ["keys_scanned", "routing_recall"]
 
 
-def routing_recall(list_scores, best_lists, p: int) -> float:
+def routing_recall(list_scores, best_lists, p: int, *, sample_weight=None) -> float:
     """Share of the best keys that lie in the first ``p`` lists of their query.
 
     Parameters
@@ -20,6 +20,8 @@ def routing_recall(list_scores, best_lists, p: int) -> float:
         List of each query's exact best key, or of its k best.
     p : int
         Number of lists visited.
+    sample_weight : array-like of shape (n_queries,), default=None
+        Weights of the queries.
 
     Returns
     -------
@@ -32,7 +34,8 @@ def routing_recall(list_scores, best_lists, p: int) -> float:
     >>> routing_recall([[0.9, 0.5, 0.7], [0.1, 0.8, 0.3]], [2, 0], p=2)
     0.5
     """
-    return float((_ranks(*_check(list_scores, best_lists)) < p).mean())
+    found = (_ranks(*_check(list_scores, best_lists)) < p).mean(axis=1)
+    return float(np.average(found, weights=sample_weight))
 
 
 def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:

@@ -42,7 +42,7 @@ class recall_at_k_scorer:
         estimator, X = _last_step(estimator, X)
         true_scores, _ = estimator.search(X, self.k)
         if self.n_probe == 1:
-            found = estimator._answer(X, self.k)
+            found = estimator._answer(estimator._check_queries(X), self.k)
         else:
             found = estimator.search(X, self.k, self.n_probe)
         return recall_at_k(true_scores, *found)

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ._homogenize import split_direction
+
 __all__ = ["Ellipsoids"]
 
 
@@ -45,7 +47,8 @@ class Ellipsoids(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Support values, ``(n, d) -> (n, c)``."""
-        return self.scale * self._values(x, self._along_axes(x))
+        norm, u = split_direction(x)
+        return self.scale * norm * self._values(u, self._along_axes(u))
 
     def scores(self, x: Tensor) -> Tensor:
         """Support values, ``(n, d) -> (n, c)``."""
@@ -55,9 +58,13 @@ class Ellipsoids(nn.Module):
         self, x: Tensor, partitions: Tensor | Literal["best"] | None = None
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`SupportNet.scores_and_keys`."""
-        along = self._along_axes(x)
-        scores = values = self._values(x, along)
+        norm, u = split_direction(x)
+        along = self._along_axes(u)
+        scores = values = self._values(u, along)
         radii, factors = self.radii.expand_as(scores), self.factors
+        if len(factors) == 1:
+            # All is the one there is, and needs no axes for each query.
+            partitions = None
         if isinstance(partitions, str):
             partitions = scores.argmax(dim=1, keepdim=True)
         if partitions is None:
@@ -66,10 +73,10 @@ class Ellipsoids(nn.Module):
             values, radii = values.gather(1, partitions), radii.gather(1, partitions)
             along = along.take_along_dim(partitions.unsqueeze(-1), dim=1)
             points = torch.einsum("npr,nprd->npd", along, factors[partitions])
-        points = points + radii.square().unsqueeze(-1) * x.unsqueeze(1)
+        points = points + radii.square().unsqueeze(-1) * u.unsqueeze(1)
         # Where the value is zero so is the numerator.
         values = torch.where(values > 0, values, torch.ones_like(values))
-        return self.scale * scores, self.scale * points / values.unsqueeze(-1)
+        return self.scale * norm * scores, self.scale * points / values.unsqueeze(-1)
 
     def _along_axes(self, x: Tensor) -> Tensor:
         """Products with the axes, ``(n, d) -> (n, c, r)``."""

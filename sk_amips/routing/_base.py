@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import contextmanager
+from copy import deepcopy
 from numbers import Integral
 
 import numpy as np
@@ -41,6 +43,9 @@ class BaseRouter(BaseEstimator, ABC):
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
+
+    # Fitted attributes that going on with a fit changes in place.
+    _changed_by_fitting = ("random_state_",)
 
     @abstractmethod
     def _list_scores(self, X: np.ndarray) -> np.ndarray:
@@ -152,13 +157,14 @@ class BaseRouter(BaseEstimator, ABC):
         score : float
             Between 0 and 1.
         """
-        exact, _ = self.search(X)
+        X = self._check_queries(X)
+        exact, _ = self._top_k(X, 1)
         found, _ = self._answer(X, 1)
         return match_rate(exact, found, sample_weight=sample_weight)
 
-    def _answer(self, X, k: int):
-        """Keys found with the least work, as of :meth:`search`."""
-        return self.search(X, k, n_probe=1)
+    def _answer(self, X: np.ndarray, k: int):
+        """Keys found for checked queries with the least work, as of :meth:`search`."""
+        return self._search(X, k, n_probe=1)
 
     def _search(self, X: np.ndarray, k: int, n_probe: int | None):
         """:meth:`search` of checked queries."""
@@ -171,16 +177,16 @@ class BaseRouter(BaseEstimator, ABC):
         found = []
         for rows in row_blocks(len(X), max(1, BLOCK_SIZE // n_partitions)):
             predicted = self._in_blocks(X[rows])
-            probes = np.argpartition(-predicted, n_probe - 1, axis=1)[:, :n_probe]
+            probes = np.argsort(-predicted, axis=1, kind="stable")[:, :n_probe]
             found.append(probe_search(self.keys_, X[rows], self.partition_, probes, k))
         scores, indices = zip(*found, strict=True)
         return np.concatenate(scores), np.concatenate(indices)
 
-    def _in_blocks(self, X: np.ndarray) -> np.ndarray:
-        """:meth:`_list_scores` within a bounded memory."""
+    def _in_blocks(self, X: np.ndarray, function: Callable | None = None) -> np.ndarray:
+        """:meth:`_list_scores`, or another function, within a bounded memory."""
+        function = self._list_scores if function is None else function
         size = max(1, BLOCK_SIZE // self._floats_per_query())
-        blocks = [self._list_scores(X[rows]) for rows in row_blocks(len(X), size)]
-        return np.concatenate(blocks)
+        return np.concatenate([function(X[rows]) for rows in row_blocks(len(X), size)])
 
     def _floats_per_query(self) -> int:
         """Floats that :meth:`_list_scores` holds for a query."""
@@ -197,6 +203,9 @@ class BaseRouter(BaseEstimator, ABC):
         vars(twin).update(
             {k: v for k, v in vars(self).items() if going_on or not k.endswith("_")}
         )
+        if going_on:
+            for name in self._changed_by_fitting:
+                setattr(twin, name, deepcopy(getattr(self, name)))
         yield twin
         self.__dict__ = vars(twin)
 
@@ -212,6 +221,20 @@ class BaseRouter(BaseEstimator, ABC):
         else:
             n_partitions = self._n_partitions(keys)
             self.partition_ = spherical_kmeans(keys, n_partitions, seed=self._seed())
+
+    def _check_partition_unchanged(self) -> None:
+        """Raise if the parameters ask for other lists than those of ``partition_``."""
+        if self.partition is not None:
+            labels = as_partition(self.keys_, self.partition).labels_
+            unchanged = np.array_equal(labels, self.partition_.labels_)
+        else:
+            n_partitions = self._n_partitions(self.keys_)
+            unchanged = n_partitions == self.partition_.n_partitions
+        if not unchanged:
+            raise ValueError(
+                f"the partition changed from {self.partition_}: fit anew with "
+                "warm_start=False."
+            )
 
     def _n_partitions(self, keys: np.ndarray) -> int:
         if self.n_partitions == "sqrt":

@@ -52,7 +52,8 @@ class LinearRouter(BaseRouter):
     coef_ : ndarray of shape (n_partitions, n_features)
         Weights of the query's direction.
     intercept_ : ndarray of shape (n_partitions,)
-        Constants; -inf for a list that never held the best key of a training query.
+        Constants. A list that never held the best key of a training query comes after
+        all others, in the order of the centroids.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         The keys, by reference.
     key_norms_ : KeyNorms
@@ -144,27 +145,33 @@ class LinearRouter(BaseRouter):
 
     def _learn_winner(self, X: np.ndarray, sample_weight):
         """Logistic regression of the list with the best key."""
+        # Zero queries have no winner, and what has no weight does not win.
+        counts = X.any(axis=1)
         if sample_weight is not None:
-            # A list that wins with no weight is a list that never wins.
-            X, sample_weight = X[sample_weight > 0], sample_weight[sample_weight > 0]
+            counts &= sample_weight > 0
+            sample_weight = sample_weight[counts]
+        X = X[counts]
         winner = self.partition_.labels_[self._top_k(X, 1)[1][:, 0]]
-        n_partitions = self.partition_.n_partitions
-        coef = np.zeros((n_partitions, self.n_features_in_))
-        intercept = np.full(n_partitions, -np.inf)
         classes = np.unique(winner)
-        if len(classes) == 1:
-            intercept[classes] = 0.0
-            return coef, intercept
-        model = LogisticRegression(C=1 / self.alpha, max_iter=self.max_iter)
-        with warnings.catch_warnings():
-            # As many iterations as were asked for; the last steps change no order.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(self._directions(X)[1], winner, sample_weight=sample_weight)
-        if len(classes) == 2:
-            coef[classes[1]], intercept[classes] = model.coef_[0], 0.0
-            intercept[classes[1]] = model.intercept_[0]
+        coef = self.partition_.centroids_ / np.float64(self.key_norms_.rms or 1.0)
+        intercept = np.zeros(len(coef))
+        if len(classes) < 2:
+            coef[classes] = 0.0
         else:
-            coef[classes], intercept[classes] = model.coef_, model.intercept_
+            model = LogisticRegression(C=1 / self.alpha, max_iter=self.max_iter)
+            with warnings.catch_warnings():
+                # As many iterations as asked for; the last steps change no order.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(self._directions(X)[1], winner, sample_weight=sample_weight)
+            # Of two classes, scikit-learn has the score of the second alone.
+            coef[classes] = 0.0
+            learned = classes[-len(model.coef_) :]
+            coef[learned], intercept[learned] = model.coef_, model.intercept_
+        # Lists that never won come last, in the order of their centroids: below all
+        # others for every query of norm one.
+        others = np.setdiff1d(np.arange(len(coef)), classes)
+        reach = np.linalg.norm(coef, axis=1) + np.abs(intercept)
+        intercept[others] = -2 * reach.max() - 1
         return coef, intercept
 
     def _learn_all(self, X: np.ndarray, sample_weight):

@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
+from .._validation import row_blocks
 from ..nn import Ellipsoids
 from ..partition import Partition
 from ._base import BaseRouter
@@ -19,6 +20,8 @@ __all__ = ["OptimisticRouter", "list_ellipsoids"]
 
 # Principal axes kept of each list: more find little more (see docs/routing.md).
 RANK = 16
+# Keys read at a time.
+_BLOCK_ROWS = 16_384
 
 
 class OptimisticRouter(BaseRouter):
@@ -186,8 +189,7 @@ def list_ellipsoids(
     for j, size in enumerate(partition.sizes_):
         if size == 1:
             continue
-        block = np.asarray(keys[partition.members(j)], dtype=np.float64) / scale
-        covariance = np.cov(block, rowvar=False, bias=True).reshape(n_features, -1)
+        covariance = _covariance(keys, partition, j, scale)
         total = covariance.trace()
         some = [n_features - rank, n_features - 1]
         variances, directions = eigh(covariance, subset_by_index=some)
@@ -198,3 +200,19 @@ def list_ellipsoids(
         radii[j] = stretch * rest**0.5
     axes = torch.from_numpy(factors), torch.from_numpy(radii)
     return Ellipsoids(*axes, scale=scale)
+
+
+def _covariance(
+    keys: np.ndarray, partition: Partition, j: int, scale: float
+) -> np.ndarray:
+    """Covariance of the keys of a list, in blocks."""
+    members, centre = partition.members(j), partition.centroids_[j] / scale
+    total = np.zeros((keys.shape[1], keys.shape[1]))
+    shift = np.zeros(keys.shape[1])
+    for rows in row_blocks(len(members), _BLOCK_ROWS):
+        block = np.asarray(keys[members[rows]], dtype=np.float64) / scale - centre
+        total += block.T @ block
+        shift += block.sum(axis=0)
+    # The centroid is the mean only to its own precision.
+    shift /= len(members)
+    return total / len(members) - np.outer(shift, shift)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._validation import row_blocks
 from ..nn import unit_rows
 
 __all__ = ["noisy_queries"]
+
+_BLOCK_ROWS = 16_384
 
 
 def noisy_queries(
@@ -43,6 +46,10 @@ def noisy_queries(
         rows = np.sort(np.resize(rng.permutation(len(sources)), n))
     else:
         rows = np.sort(rng.choice(len(sources), n, p=weight / weight.sum()))
-    unit = unit_rows(sources[rows])[1]
-    unit += noise / unit.shape[1] ** 0.5 * rng.standard_normal(unit.shape)
-    return unit_rows(unit)[1]
+    noisy = np.empty((n, sources.shape[1]), dtype=np.float32)
+    deviation = noise / sources.shape[1] ** 0.5
+    for some in row_blocks(n, _BLOCK_ROWS):
+        unit = unit_rows(sources[rows[some]])[1]
+        unit += deviation * rng.standard_normal(unit.shape)
+        noisy[some] = unit_rows(unit)[1]
+    return noisy

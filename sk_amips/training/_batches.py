@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._validation import row_blocks
 from ..losses import top_weights
-from ._data import TrainingData
+from ._data import FIELDS, TrainingData
 from ._sampling import match_partitions
 
 __all__ = ["Batches"]
@@ -48,17 +48,22 @@ class Batches:
         self.dataset = dataset
         self.batch_size = batch_size
         self._shuffle = seed is not None
-        arrays = {
-            name: torch.from_numpy(array)
-            for name in ("queries", "scores", "threshold", "winner", "weight", "best")
-            if (array := getattr(dataset, name)) is not None
-        }
+        share = 1.0 if dataset.rows is None else len(dataset) / len(dataset.queries)
+        arrays = {name: getattr(dataset, name) for name in FIELDS}
+        n_bytes = share * sum(a.nbytes for a in arrays.values() if a is not None)
         keys = dataset.keys
-        n_bytes = sum(array.nbytes for array in arrays.values())
         n_bytes += 0 if keys is None else 4 * keys.size
         if not _has_room(device, n_bytes):
             device = "cpu"
-        self._arrays = {name: array.to(device) for name, array in arrays.items()}
+        self._rows = dataset.rows
+        if torch.device(device).type != "cpu":
+            # Of a part of the queries only that part goes to another device.
+            arrays, self._rows = {name: dataset.field(name) for name in FIELDS}, None
+        self._arrays = {
+            name: torch.from_numpy(array).to(device)
+            for name, array in arrays.items()
+            if array is not None
+        }
         self._keys = keys
         if keys is not None and torch.device(device).type != "cpu":
             self._keys = torch.empty(keys.shape, device=device)
@@ -75,7 +80,7 @@ class Batches:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        n, rows = len(self.dataset), self.dataset.rows
+        n, rows = len(self.dataset), self._rows
         rows = torch.arange(n) if rows is None else torch.from_numpy(rows)
         if self._shuffle:
             rows = rows[torch.randperm(n, generator=self._rng)]
@@ -90,7 +95,10 @@ class Batches:
         batch = {name: array[rows] for name, array in self._arrays.items()}
         scores = batch["scores"]
         x, y = {"x": batch["queries"]}, {"score_targets": scores}
-        y |= {name: batch[name] for name in ("winner", "weight") if name in batch}
+        if "weight" in batch:
+            y["weight"] = batch["weight"]
+        if "best_lists" in batch:
+            y["winner"] = batch["best_lists"][:, 0]
         matching = self.dataset.matching
         weights = None
         if scores.shape[1] > 1 and matching.temperature is not None:

@@ -14,24 +14,23 @@ __all__ = ["EpochProgress", "ValidationStopping"]
 class ValidationStopping(EarlyStopping):
     """Early stopping on validation data, which restores the best weights.
 
-    Epochs without validation data, such as those of ``partial_fit``, do not count.
+    It watches the metric that the net evaluates after every epoch, which should grow,
+    or else the validation loss. Epochs without validation data, such as those of
+    ``partial_fit``, do not count.
 
     Parameters
     ----------
-    monitor : str
-        What is watched: "valid_loss", or a metric in the history, which should grow.
     patience : int
         Epochs without improvement before stopping.
     """
 
-    def __init__(self, monitor: str, patience: int):
-        super().__init__(
-            monitor=monitor,
-            patience=patience,
-            lower_is_better=monitor == "valid_loss",
-            load_best=True,
-            sink=noop,
-        )
+    def __init__(self, patience: int):
+        super().__init__(patience=patience, load_best=True, sink=noop)
+
+    def on_train_begin(self, net, **kwargs):
+        self.monitor = next(iter(net.metrics_), "valid_loss")
+        self.lower_is_better = self.monitor == "valid_loss"
+        super().on_train_begin(net, **kwargs)
 
     def on_epoch_end(self, net, **kwargs):
         if self.monitor in net.history[-1]:

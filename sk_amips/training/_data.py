@@ -9,7 +9,10 @@ import numpy as np
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from torch.utils.data import Dataset
 
-__all__ = ["Matching", "TrainingData"]
+__all__ = ["FIELDS", "Matching", "TrainingData"]
+
+# What has a row for each query.
+FIELDS = ("queries", "scores", "best", "threshold", "best_lists", "weight")
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ class TrainingData(Dataset):
     threshold : ndarray of shape (n, 1), dtype float32, or None
         Score of the k-th best key of all, where partitions with keys as good count
         most; None: that of the best.
-    winner : ndarray of shape (n,), dtype int64, or None
-        Partition of the best key of all.
+    best_lists : ndarray of shape (n, k), dtype int64, or None
+        Partitions of the k best keys of all.
     weight : ndarray of shape (n,), dtype float32, or None
         Weights of the queries, of mean one.
     unit : float or None
@@ -69,7 +72,7 @@ class TrainingData(Dataset):
     best: np.ndarray | None = None
     keys: np.ndarray | None = None
     threshold: np.ndarray | None = None
-    winner: np.ndarray | None = None
+    best_lists: np.ndarray | None = None
     weight: np.ndarray | None = None
     unit: float | None = None
     rows: np.ndarray | None = None
@@ -95,7 +98,7 @@ class TrainingData(Dataset):
     def extend(self, more: TrainingData) -> TrainingData:
         """Both data sets in one, with what else this one says; weights default to 1."""
         joined = {"rows": None}
-        for name in ("queries", "scores", "best", "threshold", "winner", "weight"):
+        for name in FIELDS:
             mine, theirs = self.field(name), more.field(name)
             if mine is not None and theirs is None:
                 theirs = np.ones(len(more), dtype=mine.dtype)  # a weight

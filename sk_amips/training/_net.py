@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
-from copy import deepcopy
 
 import numpy as np
 from skorch import NeuralNet
@@ -63,18 +61,17 @@ class AmipsNet(NeuralNet):
             self.average_ = WeightAverage(self.module_, self.ema_decay)
         matches_keys = X.best is not None and self.criterion_.key_weight > 0
         self.learns_keys_ = matches_keys or self.criterion_.consistency
-        with self._restored_on_error():
-            self.notify("on_train_begin", X=X, y=y)
-            try:
-                self.fit_loop(X, y, epochs=self.epochs_)
-            except KeyboardInterrupt:
-                # skorch's early stopping signals by the exception of the keyboard.
-                if not self._early_stopped():
-                    raise
-            finally:
-                self.average_ = None
-                self.metrics_ = {}
-                self.notify("on_train_end", X=X, y=y)
+        self.notify("on_train_begin", X=X, y=y)
+        try:
+            self.fit_loop(X, y, epochs=self.epochs_)
+        except KeyboardInterrupt:
+            # skorch's early stopping signals by the exception of the keyboard.
+            if not self._early_stopped():
+                raise
+        finally:
+            self.average_ = None
+            self.metrics_ = {}
+            self.notify("on_train_end", X=X, y=y)
         return self
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -92,31 +89,19 @@ class AmipsNet(NeuralNet):
             self.average_.update()
         return step
 
-    @contextmanager
-    def _restored_on_error(self):
-        """Put weights, optimizer and history back when training does not end well."""
-        weights = deepcopy(self.module_.state_dict())
-        optimizer = deepcopy(self.optimizer_.state_dict())
-        n_epochs = len(self.history)
-        try:
-            yield
-        except BaseException:
-            self.module_.load_state_dict(weights)
-            self.optimizer_.load_state_dict(optimizer)
-            del self.history[n_epochs:]
-            raise
-
     def on_epoch_end(self, net, **kwargs):
         """Average the terms of the loss; raise where it is no longer a number."""
         super().on_epoch_end(net, **kwargs)
         self._record_terms()
+        losses = self.history[-1, "batches", :, "train_loss"]
+        finite = all(p.isfinite().all() for p in self.module_.parameters())
+        if not (finite and np.isfinite(losses).all()):
+            raise ValueError(
+                f"training diverged in epoch {len(self.history)}: loss or weights are "
+                f"not finite; a smaller lr than {self.lr} may help."
+            )
         for name, metric in self.metrics_.items():
             self.history.record(name, metric())
-        if not np.isfinite(self.history[-1, "batches", :, "train_loss"]).all():
-            raise ValueError(
-                f"training diverged in epoch {len(self.history)}: the loss is not "
-                f"finite; a smaller lr than {self.lr} may help."
-            )
 
     def _early_stopped(self) -> bool:
         return any(

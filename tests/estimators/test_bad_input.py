@@ -53,7 +53,7 @@ def broken(value, row=3):
         ({"hidden_layer_sizes": (8.5,)}, {}, ValueError, "hidden_layer_sizes must"),
         ({"device": "abacus"}, {}, ValueError, "device must be"),
         ({"device": "meta"}, {}, ValueError, "device must be"),
-        ({"score_weight": 0, "key_weight": 0}, {}, ValueError, "not both be zero"),
+        ({"score_weight": 0, "key_weight": 0}, {}, ValueError, "not all be zero"),
         ({"net_params": {"module__bias": 1}}, {}, ValueError, "cannot set 'module__"),
         ({}, {"groups": [1]}, ValueError, r"\[9, 1\]"),
     ],

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from skorch.callbacks import Callback
 
 
@@ -43,17 +44,29 @@ def test_scores_alone_do_not_end_the_learning_of_keys(make, log):
     assert est.history_[-1, "train_key_loss"] > 0
 
 
+def n_steps(est):
+    """Steps that the optimizer has taken."""
+    return int(est.net_.optimizer_.state_dict()["state"][0]["step"])
+
+
 def test_warm_start(make, log):
     est = make(warm_start=True).fit(log.train)
     assert est.fit(log.train).n_iter_ == 6
     assert make().fit(log.train).fit(log.train).n_iter_ == 3
 
 
+def test_warm_start_keeps_top_k(make, log):
+    est = make(warm_start=True, top_k=2).fit(log.train)
+    with pytest.raises(ValueError, match="sums of 2 keys, top_k is now 3"):
+        est.set_params(top_k=3).fit(log.train)
+    assert est.n_summed_ == 2
+
+
 def test_warm_start_takes_over_weights_of_the_loss(make, log):
     est = make(n_partitions=4, warm_start=True).fit(log.train)
-    optimizer = est.net_.optimizer_
+    steps = n_steps(est)
     est.set_params(routing_weight=0.1, score_weight=0.0, key_weight=2.0).fit(log.train)
-    assert est.net_.optimizer_ is optimizer
+    assert n_steps(est) == 2 * steps > 0
     last = est.history_[-1]
     assert last["train_routing_loss"] > 0
     assert last["train_key_loss"] > 0
@@ -62,13 +75,13 @@ def test_warm_start_takes_over_weights_of_the_loss(make, log):
 
 def test_warm_start_takes_over_parameters_of_training(make, log):
     est = make(warm_start=True).fit(log.train)
-    optimizer = est.net_.optimizer_
+    steps = n_steps(est)
     est.set_params(
         lr=1e-9, batch_size=7, early_stopping=True, n_iter_no_change=2, max_epochs=50
     )
     est.fit(log.train)
-    assert est.net_.optimizer_ is optimizer
-    assert optimizer.param_groups[0]["lr"] == 1e-9
+    assert n_steps(est) > steps > 0
+    assert est.net_.optimizer_.param_groups[0]["lr"] == 1e-9
     assert est.net_.batch_size == 7
     # With such a learning rate nothing improves, and two epochs without end it.
     assert est.n_iter_ == 3 + 1 + 2
@@ -78,6 +91,7 @@ def test_warm_start_takes_over_parameters_of_training(make, log):
     ("name", "value"),
     [
         ("n_partitions", 3),
+        ("partition", np.arange(400) % 5),
         ("hidden_layer_sizes", (16,)),
         ("activation", "relu"),
         ("inject_every", None),
@@ -149,3 +163,27 @@ def test_predicts_as_before_while_it_is_fitted_anew(make, log):
     for result in during:
         np.testing.assert_array_equal(result, before)
     assert not np.array_equal(est.predict(log.test), before)
+
+
+def test_a_failed_warm_fit_changes_nothing(make, log):
+    est = make(n_partitions=4, warm_start=True).fit(log.train)
+    before = est.predict_partitions(log.test), est.random_state_.get_state()[1].copy()
+    lr = est.net_.lr
+    with pytest.raises(ValueError, match="diverged"):
+        est.set_params(lr=1e30, score_weight=7.0).fit(log.train)
+    np.testing.assert_array_equal(est.predict_partitions(log.test), before[0])
+    np.testing.assert_array_equal(est.random_state_.get_state()[1], before[1])
+    assert est.net_.lr == lr
+    assert est.net_.criterion_.score_weight == 1.0
+    assert est.n_iter_ == 3
+
+
+def test_going_on_does_not_train_the_network_in_use(make, log):
+    """What searches meanwhile has the network as it was."""
+    est = make(n_partitions=4).fit(log.train)
+    net = est.net_
+    before = [p.clone() for p in net.module_.parameters()]
+    est.partial_fit(log.train)
+    assert est.net_ is not net
+    assert all(map(torch.equal, before, net.module_.parameters()))
+    assert n_steps(est) > 0

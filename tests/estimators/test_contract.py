@@ -141,6 +141,14 @@ def test_html_and_text_representation(make, log, mapped_keys):
     assert len(estimator_html_repr(est.fit(log.train))) < 200_000
 
 
+@pytest.mark.parametrize("n_partitions", [1, 4])
+def test_names_of_features_with_early_stopping(make, log, n_partitions):
+    names = [f"f{i}" for i in range(12)]
+    est = make(early_stopping=True, n_partitions=n_partitions)
+    est.fit(pd.DataFrame(log.train, columns=names))
+    np.testing.assert_array_equal(est.feature_names_in_, names)
+
+
 def test_tags(make):
     est = make()
     tags = est.__sklearn_tags__()

@@ -147,6 +147,63 @@ def test_watched_metrics_are_those_of_the_validation_queries(make, log):
     assert est.history_[-1, "valid_routing_recall"] == pytest.approx(recall)
 
 
+@pytest.mark.parametrize("n_partitions", [1, 8])
+def test_watched_metrics_are_weighted(make, log, n_partitions):
+    """Queries without weight have no say, in training or in validation."""
+    weight = np.zeros(len(log.train))
+    weight[::2] = 1.0
+    params = {"early_stopping": True, "n_partitions": n_partitions, "max_epochs": 1}
+    est = make(**params).fit(log.train, sample_weight=weight)
+    name = f"valid_{'routing_recall' if n_partitions > 1 else 'match_rate'}"
+    split = TrainingData.split
+    seen = []
+
+    def spy(*args, **kwargs):
+        seen.extend(split(*args, **kwargs))
+        return seen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingData, "split", spy)
+        est = make(**params).fit(log.train, sample_weight=weight)
+    rows = seen[1].rows
+    judged = log.train[rows[weight[rows] > 0]]
+    value = (
+        routing_recall_scorer(1)(est, judged) if n_partitions > 1 else est.score(judged)
+    )
+    assert est.history_[-1, name] == pytest.approx(value)
+
+
+def test_divergence_is_named_with_early_stopping(make, log):
+    est = make(lr=1e30, early_stopping=True, n_partitions=8)
+    with pytest.raises(ValueError, match="diverged"):
+        est.fit(log.train)
+
+
+def test_routing_loss_alone(log):
+    params = {"score_weight": 0.0, "routing_weight": 1.0, "random_state": 0}
+    est = SupportNetRegressor(log.keys, n_partitions=8, max_epochs=30, **params)
+    est.fit(log.train)
+    assert est.score(log.test) > 0.5
+    with pytest.raises(ValueError, match="must not all be zero"):
+        est.set_params(n_partitions=1, key_weight=0.0).fit(log.train)
+
+
+def test_unit_of_keys_does_not_matter_to_a_router(make, log):
+    curves = [
+        make(keys=unit * log.keys, n_partitions=8).fit(log.train).loss_curve_
+        for unit in (1.0, 1000.0)
+    ]
+    np.testing.assert_allclose(*curves, rtol=1e-3)
+
+
+def test_given_targets_are_stopped_by_their_loss(make, log):
+    est = make(early_stopping=True).fit(log.train, np.ones(len(log.train)))
+    assert "valid_match_rate" not in est.history_[-1]
+    assert "valid_loss_best" in est.history_[-1]
+    est.fit(log.train, np.ones(len(log.train)), X_val=log.test)
+    assert "valid_match_rate" in est.history_[-1]
+
+
 def test_one_partition_has_no_routing_recall(make, log):
     est = make(early_stopping=True, scoring="routing_recall")
     with pytest.raises(ValueError, match="needs several partitions"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sk_amips import SupportNetRegressor, exact_search
+from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
 from sk_amips.metrics import recall_at_k, relative_key_error
 from sk_amips.training import Batches
 
@@ -112,3 +112,24 @@ def test_several_partitions_weigh_by_the_kth_score(make, log):
 def test_more_keys_are_wanted_than_there_are(make, log):
     with pytest.raises(ValueError, match="top_k must be at most the number of keys"):
         make(top_k=len(log.keys) + 1).fit(log.train)
+
+
+def test_a_key_net_starts_from_the_sum_of_mean_keys(log):
+    params = {"hidden_layer_sizes": (8,), "max_epochs": 1, "lr": 1e-9}
+    one, three = (
+        KeyNetRegressor(log.keys, top_k=k, random_state=0, **params).fit(log.train)
+        for k in (1, 3)
+    )
+    keys = one.predict(log.test), three.predict(log.test)
+    np.testing.assert_allclose(keys[1], 3 * keys[0], rtol=1e-3, atol=1e-3)
+
+
+def test_top_k_set_after_a_fit_changes_nothing(make, log):
+    est = make().fit(log.train)
+    before = est.score(log.test)
+    assert est.set_params(top_k=50).score(log.test) == before
+
+
+def test_given_targets_are_of_the_best_key(make, log):
+    with pytest.raises(ValueError, match="top_k=1 only"):
+        make(top_k=2).fit(log.train, np.ones(len(log.train)))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sk_amips.losses import top_weights
+from sk_amips.losses import AmipsLoss, top_weights
+from sk_amips.nn import DirectionalKeyNet, KeyNet, unit_rows
 from sk_amips.training import Batches, Matching, TrainingData
 
 N, C, D, K = 23, 4, 3, 2
@@ -102,6 +103,33 @@ def test_scores_alone(data):
     x, y = in_one(Batches(replace(data, best=None, keys=None), 5))
     assert set(x) == {"x"}
     assert set(y) == {"score_targets", "weight", "score_partition_weight"}
+
+
+def test_sampled_loss_of_a_key_net_is_unbiased(rng, generator):
+    """Key loss and score consistency, through the batches and the criterion."""
+    n, c = 40, 6
+    data = TrainingData(
+        queries=unit_rows(rng.normal(size=(n, D)))[1],
+        scores=rng.normal(size=(n, c)).astype(np.float32),
+        best=rng.integers(10, size=(n, c, 1)),
+        keys=rng.normal(size=(10, D)),
+    )
+    net = DirectionalKeyNet(KeyNet(D, [8], c, generator=generator))
+    loss = AmipsLoss(consistency=True)
+
+    @torch.no_grad()
+    def terms(partitions, seed=None):
+        matching = Matching(partitions, temperature=0.5, consistency=True)
+        ((x, y),) = Batches(replace(data, matching=matching), n, seed=seed)
+        _, keys = net.scores_and_keys(**x)
+        found = loss.terms(None, keys=keys, queries=x["x"], **y)
+        return np.array([found["score"].item(), found["key"].item()])
+
+    full = terms("all")
+    estimates = np.array([terms(2, seed) for seed in range(300)])
+    error = estimates.std(axis=0) / len(estimates) ** 0.5
+    assert (np.abs(estimates.mean(axis=0) - full) < 4 * error).all()
+    assert (error < 0.05 * full).all()
 
 
 @pytest.mark.gpu
