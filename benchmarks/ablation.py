@@ -63,7 +63,6 @@ def variants(name):
         "average of weights, 0.999": {"ema_decay": 0.999},
         "no schedule": {"lr_schedule": None},
         "lr 2e-3": {"lr": 2e-3},
-        "lr 1e-2": {"lr": 1e-2},
     }
 
 

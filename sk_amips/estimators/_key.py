@@ -34,8 +34,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         the square root of the number of keys. The network has ``n_partitions *
         n_features`` outputs.
     partition : Partition or array-like of shape (n_keys,), default=None
-        Lists to use instead, such as another estimator's ``partition_``, or the list of
-        each key.
+        Lists to use in place of k-means, whatever ``n_partitions`` is: another
+        estimator's ``partition_``, or the list of each key.
     top_k : int, default=1
         How many best keys matter. With one partition the network learns the sum of the
         scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.

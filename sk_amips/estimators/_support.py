@@ -40,8 +40,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
         the square root of the number of keys.
     partition : Partition or array-like of shape (n_keys,), default=None
-        Lists to use instead, such as another estimator's ``partition_``, or the list of
-        each key.
+        Lists to use in place of k-means, whatever ``n_partitions`` is: another
+        estimator's ``partition_``, or the list of each key.
     top_k : int, default=1
         How many best keys matter. With one partition the network learns the sum of the
         scores of the ``top_k`` best keys and, as its gradient, the sum of these keys.

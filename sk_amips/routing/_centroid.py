@@ -23,8 +23,8 @@ class CentroidRouter(BaseRouter):
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
         the square root of the number of keys.
     partition : Partition or array-like of shape (n_keys,), default=None
-        Lists to use instead, such as another estimator's ``partition_``, or the list of
-        each key.
+        Lists to use in place of k-means, whatever ``n_partitions`` is: another
+        estimator's ``partition_``, or the list of each key.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where exact searches run.
     n_jobs : int or None, default=None

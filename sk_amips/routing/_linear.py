@@ -31,11 +31,11 @@ class LinearRouter(BaseRouter):
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
         the square root of the number of keys.
     partition : Partition or array-like of shape (n_keys,), default=None
-        Lists to use instead, such as another estimator's ``partition_``, or the list of
-        each key.
+        Lists to use in place of k-means, whatever ``n_partitions`` is: another
+        estimator's ``partition_``, or the list of each key.
     loss : {"cross_entropy", "ridge"}, default="cross_entropy"
-        What is minimised. Scores are support values with "ridge" alone; with
-        "cross_entropy" they only tell the order of the lists.
+        What is minimised. Scores, and so :meth:`predict`, are support values with
+        "ridge" alone; with "cross_entropy" they only tell the order of the lists.
     alpha : float, default=0.3
         Strength of the L2 penalty beside the loss summed over the queries.
     max_iter : int, default=100

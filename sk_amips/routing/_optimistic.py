@@ -44,8 +44,8 @@ class OptimisticRouter(BaseRouter):
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
         the square root of the number of keys.
     partition : Partition or array-like of shape (n_keys,), default=None
-        Lists to use instead, such as another estimator's ``partition_``, or the list of
-        each key.
+        Lists to use in place of k-means, whatever ``n_partitions`` is: another
+        estimator's ``partition_``, or the list of each key.
     rank : int or None, default=16
         Number of principal axes kept of each covariance; the others are taken to be of
         equal variance. A query costs ``(rank + 1) * n_partitions * n_features``
