@@ -49,6 +49,7 @@ ROUTERS = {
     "LinearRouter, ridge": LinearRouter(loss="ridge"),
     "free 1x320": support(320, **FREE),
     "free 1x320, top_k=10": support(320, top_k=10, **FREE),
+    "free 1x320, optimistic": support(320, base_score="optimistic", **FREE),
     "free 1x384, noisy": support(384, **FREE, **NOISY),
     "free 1x1024": support(1024, **FREE),
     "soft 1x1024": support(1024),
