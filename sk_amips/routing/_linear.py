@@ -19,9 +19,9 @@ from ._base import BaseRouter
 class LinearRouter(BaseRouter):
     r"""Rank lists by linear scores that are learned from logged queries.
 
-    ``loss="cross_entropy"`` is multinomial logistic regression of the list that holds
-    the best key on the query's direction [1]_; ``loss="ridge"`` regresses the support
-    value of every list, by least squares with an L2 penalty.
+    ``loss="ridge"`` regresses the support value of every list on the query's direction
+    by least squares with an L2 penalty; ``loss="cross_entropy"`` is the multinomial
+    logistic regression of the list that holds the best key [1]_.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class LinearRouter(BaseRouter):
     partition : Partition or array-like of shape (n_keys,), default=None
         Lists to use in place of k-means, whatever ``n_partitions`` is: another
         estimator's ``partition_``, or the list of each key.
-    loss : {"cross_entropy", "ridge"}, default="cross_entropy"
+    loss : {"ridge", "cross_entropy"}, default="ridge"
         What is minimised. Scores, and so :meth:`predict`, are support values with
         "ridge" alone; with "cross_entropy" they only tell the order of the lists.
     alpha : float, default=0.3
@@ -97,7 +97,7 @@ class LinearRouter(BaseRouter):
         *,
         n_partitions="sqrt",
         partition=None,
-        loss="cross_entropy",
+        loss="ridge",
         alpha=0.3,
         max_iter=100,
         device="auto",

@@ -70,7 +70,7 @@ def come_first(scores, lists):
 
 
 def test_lists_that_never_win_come_last(queries):
-    router = LinearRouter(KEYS, partition=LABELS).fit(queries)
+    router = LinearRouter(KEYS, partition=LABELS, loss="cross_entropy").fit(queries)
     far = np.random.default_rng(1).normal(size=(50, 3))
     for X in (queries, -queries, far, np.zeros((1, 3))):
         scores = router.predict_partitions(X)
@@ -84,13 +84,13 @@ def test_lists_that_never_win_come_last(queries):
 
 
 def test_lists_that_never_win_can_be_measured(queries):
-    router = LinearRouter(KEYS, partition=LABELS).fit(queries)
+    router = LinearRouter(KEYS, partition=LABELS, loss="cross_entropy").fit(queries)
     assert routing_recall_scorer(3)(router, queries) == 1
 
 
 def test_one_winning_list(queries):
     X = queries[winners(queries) == 1]
-    router = LinearRouter(KEYS, partition=LABELS).fit(X)
+    router = LinearRouter(KEYS, partition=LABELS, loss="cross_entropy").fit(X)
     scores = router.predict_partitions(queries)
     np.testing.assert_array_equal(scores.argmax(axis=1), 1)
     assert not np.isnan(scores).any()
@@ -100,7 +100,7 @@ def test_one_winning_list(queries):
 @pytest.mark.parametrize("pair", [(0, 1), (0, 2), (2, 1)])
 def test_two_winning_lists(queries, pair):
     X = queries[np.isin(winners(queries), pair)]
-    router = LinearRouter(KEYS, partition=LABELS).fit(X)
+    router = LinearRouter(KEYS, partition=LABELS, loss="cross_entropy").fit(X)
     scores = router.predict_partitions(X)
     assert come_first(scores, pair)
     assert (scores.argmax(axis=1) == winners(X)).mean() > 0.95
@@ -111,7 +111,9 @@ def test_cross_entropy_is_logistic_regression(queries, lists):
     X = queries[np.isin(winners(queries), lists)]
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     model = LogisticRegression(C=0.5).fit(unit, winners(X))
-    router = LinearRouter(KEYS, partition=LABELS, alpha=2.0).fit(X)
+    router = LinearRouter(KEYS, partition=LABELS, loss="cross_entropy", alpha=2.0).fit(
+        X
+    )
     scores = router.predict_partitions(unit)[:, lists]
     weight = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(weight, model.predict_proba(unit), atol=1e-10)
@@ -132,7 +134,7 @@ def test_zero_weight_leaves_queries_out(queries, loss):
 @pytest.mark.parametrize("kept", [[0], [0, 1]])
 def test_lists_that_win_without_weight_never_win(queries, kept):
     weight = np.isin(winners(queries), kept).astype(float)
-    router = LinearRouter(KEYS, partition=LABELS)
+    router = LinearRouter(KEYS, partition=LABELS, loss="cross_entropy")
     router.fit(queries, sample_weight=weight)
     scores = router.predict_partitions(queries)
     assert come_first(scores, kept)
@@ -172,7 +174,9 @@ def test_penalty_shrinks_the_coefficients(queries, loss):
 def test_few_iterations_are_silent(log):
     """As many as were asked for: pytest would raise a ConvergenceWarning."""
     few, many = (
-        LinearRouter(log.keys, n_partitions=8, max_iter=n).fit(log.train)
+        LinearRouter(log.keys, n_partitions=8, loss="cross_entropy", max_iter=n).fit(
+            log.train
+        )
         for n in (1, 50)
     )
     assert few.score(log.test) < many.score(log.test)
