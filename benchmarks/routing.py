@@ -51,6 +51,9 @@ ROUTERS = {
     "free 1x320, top_k=10": support(320, top_k=10, **FREE),
     "free 1x320, optimistic": support(320, base_score="optimistic", **FREE),
     "free 1x384, noisy": support(384, **FREE, **NOISY),
+    "free 1x400, temperature 0.1": support(
+        400, **FREE, score_temperature=0.1, batch_size=512, max_epochs=40
+    ),
     "free 1x1024": support(1024, **FREE),
     "soft 1x1024": support(1024),
     "strict 1x1024": support(1024, convexity="strict"),
