@@ -20,7 +20,7 @@ __all__ = [
     "squared_norms",
 ]
 
-# Rows read at a time when a pass over all keys is needed.
+# Rows read at a time when a pass over all of them is needed.
 _BLOCK_ROWS = 16_384
 _LARGEST_NORM = 1e35
 
@@ -32,7 +32,7 @@ class KeyNorms(NamedTuple):
     rms: float
 
 
-def row_blocks(n_rows: int, size: int) -> list[slice]:
+def row_blocks(n_rows: int, size: int = _BLOCK_ROWS) -> list[slice]:
     """Slices of at most ``size`` rows that cover ``n_rows``."""
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
 
@@ -74,7 +74,7 @@ def as_keys(keys) -> np.ndarray:
 def row_norms(rows: np.ndarray) -> np.ndarray:
     """Norm of each row, float64 of shape (n, 1), in blocks; no square overflows."""
     norms = np.empty((len(rows), 1))
-    for some in row_blocks(len(rows), _BLOCK_ROWS):
+    for some in row_blocks(len(rows)):
         norms[some] = unit_rows(rows[some])[0]
     return norms
 
@@ -82,7 +82,7 @@ def row_norms(rows: np.ndarray) -> np.ndarray:
 def squared_norms(keys: np.ndarray) -> np.ndarray:
     """Squared norm of each key, float64, in blocks."""
     squares = np.empty(len(keys))
-    for rows in row_blocks(len(keys), _BLOCK_ROWS):
+    for rows in row_blocks(len(keys)):
         block = np.asarray(keys[rows], dtype=np.float64)
         squares[rows] = np.einsum("nd,nd->n", block, block)
     return squares

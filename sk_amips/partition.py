@@ -11,8 +11,6 @@ from .nn import unit_rows
 
 __all__ = ["Partition", "as_partition", "spherical_kmeans"]
 
-_BLOCK_ROWS = 16_384
-
 
 class Partition:
     """Keys split into lists.
@@ -154,7 +152,7 @@ def spherical_kmeans(
     centroids = kmeans.centroids
     labels = np.empty(n_keys, dtype=np.int32)
     similarity = np.empty(n_keys, dtype=np.float32)
-    for rows in row_blocks(n_keys, _BLOCK_ROWS):
+    for rows in row_blocks(n_keys):
         scores = unit_rows(keys[rows])[1] @ centroids.T
         labels[rows] = scores.argmax(axis=1)
         similarity[rows] = scores.max(axis=1)
@@ -179,7 +177,7 @@ def _fill_empty_lists(
 def _means(keys: np.ndarray, labels: np.ndarray, n_partitions: int) -> np.ndarray:
     """Mean of the keys of each list, in blocks."""
     total = np.zeros((n_partitions, keys.shape[1]))
-    for rows in row_blocks(len(keys), _BLOCK_ROWS):
+    for rows in row_blocks(len(keys)):
         block = np.asarray(keys[rows], dtype=np.float64)
         ones = np.ones(len(block))
         places = (labels[rows], np.arange(len(block)))

@@ -14,8 +14,6 @@ from ..training import TrainingData
 
 __all__ = ["given_targets", "searched_targets"]
 
-_BLOCK_ROWS = 16_384
-
 
 def searched_targets(
     keys: np.ndarray,
@@ -115,6 +113,6 @@ def _directions(queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Norms of queries, one for a zero query, and their directions in float32."""
     norms = np.empty((len(queries), 1))
     unit = np.empty(queries.shape, dtype=np.float32)
-    for rows in row_blocks(len(queries), _BLOCK_ROWS):
+    for rows in row_blocks(len(queries)):
         norms[rows], unit[rows] = unit_rows(queries[rows])
     return np.where(norms > 0, norms, 1.0), unit

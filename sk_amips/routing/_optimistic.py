@@ -20,8 +20,6 @@ __all__ = ["OptimisticRouter", "list_ellipsoids"]
 
 # Principal axes kept of each list: more find little more (see docs/routing.md).
 RANK = 16
-# Keys read at a time.
-_BLOCK_ROWS = 16_384
 
 
 class OptimisticRouter(BaseRouter):
@@ -209,7 +207,7 @@ def _covariance(
     members, centre = partition.members(j), partition.centroids_[j] / scale
     total = np.zeros((keys.shape[1], keys.shape[1]))
     shift = np.zeros(keys.shape[1])
-    for rows in row_blocks(len(members), _BLOCK_ROWS):
+    for rows in row_blocks(len(members)):
         block = np.asarray(keys[members[rows]], dtype=np.float64) / scale - centre
         total += block.T @ block
         shift += block.sum(axis=0)

@@ -9,8 +9,6 @@ from ..nn import unit_rows
 
 __all__ = ["noisy_queries"]
 
-_BLOCK_ROWS = 16_384
-
 
 def noisy_queries(
     sources: np.ndarray,
@@ -48,7 +46,7 @@ def noisy_queries(
         rows = np.sort(rng.choice(len(sources), n, p=weight / weight.sum()))
     noisy = np.empty((n, sources.shape[1]), dtype=np.float32)
     deviation = noise / sources.shape[1] ** 0.5
-    for some in row_blocks(n, _BLOCK_ROWS):
+    for some in row_blocks(n):
         unit = unit_rows(sources[rows[some]])[1]
         unit += deviation * rng.standard_normal(unit.shape)
         noisy[some] = unit_rows(unit)[1]

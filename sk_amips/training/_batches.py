@@ -15,9 +15,6 @@ from ._sampling import match_partitions
 
 __all__ = ["Batches"]
 
-# Keys converted at a time.
-_BLOCK_ROWS = 16_384
-
 Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
@@ -67,7 +64,7 @@ class Batches:
         self._keys = keys
         if keys is not None and torch.device(device).type != "cpu":
             self._keys = torch.empty(keys.shape, device=device)
-            for rows in row_blocks(len(keys), _BLOCK_ROWS):
+            for rows in row_blocks(len(keys)):
                 block = torch.from_numpy(keys[rows].astype(np.float32))
                 self._keys[rows] = block.to(device)
         self._device = device
