@@ -65,9 +65,9 @@ def problem(name, k=1):
 def judge(router, name, seed, k=1):
     """Fit a router; % of keys scanned on held-out queries, weights, and seconds."""
     data = problem(name, k)
-    router = clone(router).set_params(keys=data.keys, partition=data.partition)
-    if "random_state" in router.get_params():
-        router.set_params(random_state=seed)
+    router = clone(router).set_params(
+        keys=data.keys, partition=data.partition, random_state=seed
+    )
     start = time.perf_counter()
     router.fit(data.train)
     row = {"seconds": time.perf_counter() - start, "weights": n_weights(router)}
