@@ -22,6 +22,8 @@ __all__ = [
 
 # Rows read at a time when a pass over all of them is needed.
 _BLOCK_ROWS = 16_384
+# Numbers in float64 that stay in the cache of a CPU.
+_CACHED = 2**17
 _LARGEST_NORM = 1e35
 
 
@@ -82,7 +84,7 @@ def row_norms(rows: np.ndarray) -> np.ndarray:
 def squared_norms(keys: np.ndarray) -> np.ndarray:
     """Squared norm of each key, float64, in blocks."""
     squares = np.empty(len(keys))
-    for rows in row_blocks(len(keys)):
+    for rows in row_blocks(len(keys), max(1, _CACHED // keys.shape[1])):
         block = np.asarray(keys[rows], dtype=np.float64)
         squares[rows] = np.einsum("nd,nd->n", block, block)
     return squares

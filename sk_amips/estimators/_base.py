@@ -12,11 +12,18 @@ import numpy as np
 import torch
 from sklearn.base import _fit_context
 from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
+from .._device import resolve_device
 from ..exact._search import check_k
-from ..training import Matching, TrainingData, noisy_queries
+from ..training import (
+    Matching,
+    TrainingData,
+    check_execution,
+    check_precision,
+    noisy_queries,
+)
 from ._build_net import OPTIMIZERS, build_net, update_net
 from ._scoring import validation_metrics
 from ._search import NetRouter
@@ -56,6 +63,9 @@ class BaseAmipsRegressor(NetRouter):
         "scoring": [StrOptions({"auto", "loss", "match_rate", "routing_recall"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "memory": [str, HasMethods(["cache"]), None],
+        "execution": [StrOptions({"auto", "eager", "graph", "compile"})],
+        "precision": [StrOptions({"auto", "float32", "tf32", "bfloat16"})],
         "callbacks": [list, None],
         "net_params": [dict, None],
         "warm_start": ["boolean"],
@@ -175,6 +185,9 @@ class BaseAmipsRegressor(NetRouter):
         """Check queries, and set what comes ahead of training or see that it holds."""
         going_on = hasattr(self, "net_")
         X = self._checked(X, reset=not going_on)
+        device = resolve_device(self.device)
+        check_execution(self.execution, device)
+        check_precision(self.precision, device)
         if going_on:
             self._check_partition_unchanged()
             if self._n_summed() != self.n_summed_:
@@ -201,6 +214,12 @@ class BaseAmipsRegressor(NetRouter):
         """Number of best keys whose sum the network is to predict."""
         return 1 if self._per_partition() else self.top_k
 
+    def _matched(self) -> str:
+        """Partitions whose best keys are needed: "none", "best" or "all"."""
+        if not self._predicts_keys and self._get("key_weight") == 0:
+            return "none"
+        return "best" if self.matched_partitions == "best" else "all"
+
     def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:
         if y is not None and self.top_k > 1:
             raise ValueError(
@@ -215,8 +234,9 @@ class BaseAmipsRegressor(NetRouter):
                 k=self.top_k,
                 per_partition=self._per_partition(),
                 max_norm=self.key_norms_.max,
-                with_keys=self._predicts_keys or self._get("key_weight") > 0,
+                matched=self._matched(),
                 n_jobs=self.n_jobs,
+                memory=self.memory,
                 device=self.device,
             )
         else:

@@ -110,15 +110,28 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Epochs without improvement before stopping.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where to compute; "auto" takes CUDA if there is any.
+    execution : {"auto", "eager", "graph", "compile"}, default="auto"
+        How training steps are executed: operation by operation ("eager"), by replay of
+        a CUDA graph, or as compiled by torch, which takes a C++ compiler on the CPU and
+        is replayed as a graph on CUDA. "auto" is the graph on CUDA, unless there are
+        few steps, and eager elsewhere.
+    precision : {"auto", "float32", "tf32", "bfloat16"}, default="auto"
+        Precision of the network's products in training; weights, losses and predictions
+        stay in float32. "auto" is TF32 on CUDA devices that have it, float32 elsewhere.
     callbacks : list of skorch callbacks or None, default=None
-        Further callbacks of the skorch net.
+        Further callbacks of the skorch net. Those with a method for every batch, such
+        as ``on_batch_end``, make steps eager and have the loss read after each.
     net_params : dict or None, default=None
         Further parameters of the skorch net, such as
         ``{"optimizer__weight_decay": 0.1}``; they win over those above. The norm of a
-        step's gradient is clipped to 1 unless ``{"callbacks__clip": None}``.
+        step's gradient is clipped to 1 unless ``{"clip_norm": None}``.
     warm_start : bool, default=False
         Whether :meth:`fit` goes on from the present network, partition and keys.
         Parameters of training may change in between, those of the network may not.
+    memory : None, str or object with the joblib.Memory interface, default=None
+        Folder where the targets that were searched are kept, block by block: the next
+        fit with these queries and keys reads them, and one that was interrupted goes on
+        where it stopped.
     n_jobs : int or None, default=None
         Jobs of the exact search.
     random_state : int, RandomState instance or None, default=None
@@ -215,9 +228,12 @@ class KeyNetRegressor(BaseAmipsRegressor):
         validation_fraction=0.1,
         n_iter_no_change=10,
         device="auto",
+        execution="auto",
+        precision="auto",
         callbacks=None,
         net_params=None,
         warm_start=False,
+        memory=None,
         n_jobs=None,
         random_state=None,
         verbose=0,
@@ -251,9 +267,12 @@ class KeyNetRegressor(BaseAmipsRegressor):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.device = device
+        self.execution = execution
+        self.precision = precision
         self.callbacks = callbacks
         self.net_params = net_params
         self.warm_start = warm_start
+        self.memory = memory
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

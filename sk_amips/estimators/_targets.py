@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
@@ -23,8 +25,9 @@ def searched_targets(
     k: int,
     per_partition: bool,
     max_norm: float,
-    with_keys: bool,
+    matched: Literal["none", "best", "all"],
     n_jobs: int | None,
+    memory,
     device: str,
 ) -> TrainingData:
     """Training data whose targets, scores and maybe keys, are found by exact search.
@@ -41,31 +44,41 @@ def searched_targets(
         of all.
     max_norm : float
         Largest norm of a key.
-    with_keys : bool
-        Whether keys are matched.
+    matched : {"none", "best", "all"}
+        Partitions whose best keys may be matched.
     n_jobs : int or None
+    memory : None, str or joblib.Memory
+        Where the results of searches are kept.
     device : str
     """
-    options = {"n_jobs": n_jobs, "device": device}
+    options = {"n_jobs": n_jobs, "memory": memory, "device": device}
     _, unit = _directions(queries)
     threshold = best_lists = None
-    if k > 1 or not per_partition:
+    if k > 1 or not per_partition or matched == "best":
         top_scores, top = top_k(keys, unit, k, max_norm=max_norm, **options)
         best_lists = partition.labels_[top].astype(np.int64)
+        best = top[:, None, :]
     if not per_partition:
-        scores, best = top_scores.sum(axis=1, keepdims=True), top[:, None, :]
+        scores = top_scores.sum(axis=1, keepdims=True)
     else:
-        scores, best = partition_search(keys, unit, partition, **options)
-        best = best[:, :, None]
+        scores, rows = partition_search(
+            keys, unit, partition, with_indices=matched == "all", **options
+        )
+        # A network of several partitions matches the first key of each.
+        if matched == "all":
+            best = rows[:, :, None]
+        elif matched == "best":
+            best = best[:, :, :1]
         if k > 1:
             threshold = top_scores[:, -1:]
-        else:
+        elif best_lists is None:
             best_lists = scores.argmax(axis=1)[:, None]
+    has_keys = matched != "none"
     return TrainingData(
         unit,
         scores,
-        best=best if with_keys else None,
-        keys=keys if with_keys else None,
+        best=best if has_keys else None,
+        keys=keys if has_keys else None,
         threshold=threshold,
         best_lists=best_lists if partition.n_partitions > 1 else None,
     )

@@ -6,16 +6,15 @@ from functools import partial
 
 import numpy as np
 import torch
+from joblib import effective_n_jobs
 
 from .._device import resolve_device
 from .._validation import row_blocks
 from ..partition import Partition
-from ._scan import scaled_queries
-from ._search import MAX_MEMORY, over_query_blocks
+from ._blocks import memory_budget, over_query_blocks
+from ._scan import query_scales
 
 __all__ = ["partition_search"]
-
-_QUERY_ROWS = 4096
 
 
 def partition_search(
@@ -24,9 +23,11 @@ def partition_search(
     partition: Partition,
     *,
     n_jobs: int | None = None,
-    max_memory: int = MAX_MEMORY,
-    device: str = "auto",
-) -> tuple[np.ndarray, np.ndarray]:
+    max_memory: int | None = None,
+    memory=None,
+    device: str | torch.device = "auto",
+    with_indices: bool = True,
+) -> tuple[np.ndarray, np.ndarray | None]:
     r"""Best key of each partition for each query.
 
     These are the support values :math:`\sigma_j(x)` and best keys :math:`k^*_j(x)`,
@@ -43,26 +44,40 @@ def partition_search(
         The ``c`` lists of keys.
     n_jobs : int or None, default=None
         Blocks of queries searched at the same time, through joblib.
-    max_memory : int, default=67108864
-        Bytes that a block of scores may take.
+    max_memory, memory
+        As in :func:`exact_search`.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where to compute.
+    with_indices : bool, default=True
+        Whether keys are wanted, or their scores alone, which takes less time.
 
     Returns
     -------
     scores : ndarray of shape (n_queries, c)
         In the precision of the queries.
-    indices : ndarray of shape (n_queries, c), dtype int64
+    indices : ndarray of shape (n_queries, c), dtype int64, or None
         Rows of ``keys``.
     """
+    device = resolve_device(device)
+    budget = memory_budget(max_memory, device) // effective_n_jobs(n_jobs)
     search = partial(
         _search_block,
         keys=keys,
         partition=partition,
-        max_memory=max_memory,
-        device=resolve_device(device),
+        budget=budget // 2,
+        device=device,
+        with_indices=with_indices,
     )
-    return over_query_blocks(search, queries, _QUERY_ROWS, n_jobs)
+    # Results with their copies, and the queries in both of their precisions.
+    per_query = 24 * partition.n_partitions + 12 * queries.shape[1]
+    return over_query_blocks(
+        search,
+        queries,
+        budget // 2 // per_query,
+        n_jobs=n_jobs,
+        memory=memory,
+        problem=("partition", keys, partition.labels_, with_indices),
+    )
 
 
 def _search_block(
@@ -70,21 +85,41 @@ def _search_block(
     *,
     keys: np.ndarray,
     partition: Partition,
-    max_memory: int,
+    budget: int,
     device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:
-    scaled = torch.from_numpy(scaled_queries(queries).astype(np.float32)).to(device)
-    shape = (len(queries), partition.n_partitions)
-    scores = np.full(shape, -np.inf, dtype=np.float32)
-    indices = np.empty(shape, dtype=np.int64)
-    size = max(1, max_memory // (4 * max(scaled.shape)))
+    with_indices: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    unit = query_scales(queries)
+    scaled = torch.from_numpy((queries / unit).astype(np.float32)).to(device)
+    shape = (partition.n_partitions, len(queries))
+    scores = torch.full(shape, -torch.inf, device=device)
+    rows = torch.empty(shape, dtype=torch.int64, device=device)
+    height, width = _tile(budget, device)
     for j in range(partition.n_partitions):
         members = partition.members(j)
-        for some in row_blocks(len(members), size):
+        for some in row_blocks(len(members), height):
             block = torch.from_numpy(keys[members[some]].astype(np.float32)).to(device)
-            best, place = (scaled @ block.T).max(dim=1)
-            best, place = best.cpu().numpy(), members[some][place.cpu().numpy()]
-            better = best > scores[:, j]
-            scores[better, j] = best[better]
-            indices[better, j] = place[better]
-    return scores * np.abs(queries).max(axis=1, keepdims=True), indices
+            for few in row_blocks(len(queries), width):
+                products = scaled[few] @ block.T
+                if not with_indices:
+                    best = scores[j, few]
+                    torch.maximum(best, products.amax(dim=1), out=best)
+                    continue
+                best, place = products.max(dim=1)
+                better = best > scores[j, few]
+                scores[j, few] = torch.where(better, best, scores[j, few])
+                rows[j, few] = torch.where(better, place + some.start, rows[j, few])
+    scores = scores.T.cpu().numpy() * unit
+    if not with_indices:
+        return scores, None
+    rows = rows.T.cpu().numpy()
+    for j in range(partition.n_partitions):
+        rows[:, j] = partition.members(j)[rows[:, j]]
+    return scores, rows
+
+
+def _tile(budget: int, device: torch.device) -> tuple[int, int]:
+    """Keys and queries whose products take their share of the memory."""
+    width = 4096 if device.type == "cpu" else 2**16
+    height = max(1, min(2**14, budget // (8 * width)))
+    return height, max(1, min(width, budget // (8 * height)))

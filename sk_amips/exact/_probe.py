@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._device import resolve_device
 from .._validation import squared_norms
 from ..partition import Partition
 from ._rescore import sort_by_score
-from ._scan import Scan
-from ._search import MAX_MEMORY, search_block
+from ._search import top_k
 
 __all__ = ["probe_search"]
 
@@ -57,8 +55,9 @@ def probe_search(
         block = keys[members]
         # Lists are small: the CPU is done before they would be on another device.
         norm = squared_norms(block).max() ** 0.5
-        scan = Scan(block, norm, resolve_device("cpu"), MAX_MEMORY)
-        found_scores, found = search_block(scan, queries[rows], min(k, len(members)))
+        found_scores, found = top_k(
+            block, queries[rows], min(k, len(members)), max_norm=norm, device="cpu"
+        )
         scores[rows], indices[rows] = sort_by_score(
             np.concatenate([scores[rows], found_scores], axis=1),
             np.concatenate([indices[rows], members[found]], axis=1),

@@ -6,30 +6,36 @@ import numpy as np
 
 from .._validation import row_blocks
 
-__all__ = ["rescore", "sort_by_score"]
+__all__ = ["pair_scores", "rescore", "sort_by_score"]
 
-# Numbers of gathered keys that are held at a time: some tens of MB.
-_GATHERED = 2**22
+# Numbers of gathered keys that are held at a time, so few that they stay in the cache.
+_GATHERED = 2**18
 
 
-def rescore(
+def pair_scores(
     keys: np.ndarray,
     queries: np.ndarray,
-    indices: np.ndarray,
+    key: np.ndarray,
+    query: np.ndarray,
     offset: np.ndarray | None = None,
 ) -> np.ndarray:
+    """Scores in float64 of pairs of a key and a query, given by their rows."""
+    scores = np.empty(len(key))
+    for some in row_blocks(len(key), max(1, _GATHERED // keys.shape[1])):
+        # einsum sums every pair in the same order: equal keys get equal scores.
+        scores[some] = np.einsum(
+            "pd,pd->p",
+            np.asarray(keys[key[some]], dtype=np.float64),
+            np.asarray(queries[query[some]], dtype=np.float64),
+        )
+    return scores if offset is None else scores + offset[key]
+
+
+def rescore(keys: np.ndarray, queries: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Scores in float64 of the keys at ``indices`` (n, m) with their queries."""
     n, m = indices.shape
-    d = keys.shape[1]
-    scores = np.empty((n, m))
-    for columns in row_blocks(m, max(1, _GATHERED // d)):
-        width = columns.stop - columns.start
-        for rows in row_blocks(n, max(1, _GATHERED // (width * d))):
-            # einsum sums every pair in the same order: equal keys get equal scores.
-            gathered = np.asarray(keys[indices[rows, columns]], dtype=np.float64)
-            exact = np.asarray(queries[rows], dtype=np.float64)
-            scores[rows, columns] = np.einsum("nmd,nd->nm", gathered, exact)
-    return scores if offset is None else scores + offset[indices]
+    query = np.repeat(np.arange(n), m)
+    return pair_scores(keys, queries, indices.ravel(), query).reshape(n, m)
 
 
 def sort_by_score(

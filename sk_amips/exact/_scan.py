@@ -1,94 +1,143 @@
-"""Scores of all keys in float32, block by block, with a bound on their error."""
+"""One pass over all keys, in tiles of products of their codes with those of queries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from .._validation import row_blocks
+from ._candidates import Candidates
+from ._choice import codes_for
+from ._codes import GROUP, Codes, Float32Codes, KeyCodes, QueryCodes
+from ._reader import Reader
 
-__all__ = ["Scan", "scaled_queries"]
+__all__ = ["query_scales", "scan"]
+
+# Height and width of a tile that stays in the cache of a CPU, and how many are looked
+# at together: the look's many small steps are then worth starting.
+_CPU_TILES = (1024, 512, 8)
+# A GPU wants tiles that keep all its units busy for milliseconds.
+_GPU_TILES = (2**16, 2**14, 1)
 
 
-def scaled_queries(queries: np.ndarray) -> np.ndarray:
-    """Queries divided by their largest coordinate; a zero query stays zero.
+def query_scales(queries: np.ndarray) -> np.ndarray:
+    """Largest coordinate of each query, (n, 1), one for a zero query.
 
-    That keeps the order of their scores, and keeps the scores in float32's range.
+    Dividing by it keeps the order of the scores, and keeps them in float32's range.
     """
     largest = np.abs(queries).max(axis=1, keepdims=True)
-    return queries / np.where(largest > 0, largest, 1)
+    return np.where(largest > 0, largest, 1)
 
 
-@dataclass(frozen=True)
-class Scan:
-    """Float32 scores ``<x, key> + offset[key]`` of queries with all keys.
+def scan(
+    reader: Reader, queries: np.ndarray, k: int, budget: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exact top k of queries that are not zero: scores float64 and indices int64.
+
+    Parameters
+    ----------
+    reader : Reader
+        The keys.
+    queries : ndarray of shape (n, d)
+    k : int
+    budget : int
+        Bytes for a tile.
+    """
+    plain = reader.offset is None
+    unit = query_scales(queries) if plain else np.ones((len(queries), 1))
+    scaled = torch.from_numpy((queries / unit).astype(np.float32)).to(reader.device)
+    unit = torch.from_numpy(unit[:, 0].astype(np.float64)).to(reader.device)
+    unit *= reader.unit
+
+    def exact(key, query):
+        return reader.pair_scores(queries, key, query) / unit[query]
+
+    n_keys, n_queries = len(reader.keys), len(queries)
+    tiles = Tiles.within(budget, n_queries, reader.device)
+    scaled = F.pad(scaled, (0, 0, 0, tiles.n * tiles.width - n_queries))
+    candidates = Candidates(n_queries, n_keys, k, len(scaled), exact, reader.device)
+    finer = (
+        codes_for(n_keys, *queries.shape, reader.device) if plain else [Float32Codes]
+    )
+    codes = None
+    tighten_at = tiles.height
+    for some in row_blocks(n_keys, tiles.height):
+        if codes is None or (candidates.overflowed and finer):
+            codes, *finer = finer
+            candidates.overflowed = False
+            coded = codes.encode_queries(scaled)
+            room = tiles.room(codes.product_dtype, reader.device)
+        keys = codes.encode_keys(reader.block(some))
+        shift = reader.shift(some)
+        for few in row_blocks(tiles.n, tiles.at_once):
+            part = coded.rows(slice(few.start * tiles.width, few.stop * tiles.width))
+            products, top = tiles.multiply(codes, keys, part, room, shift)
+            candidates.look(products, top, keys, part, some.start, few.start)
+        if some.stop >= tighten_at:
+            candidates.tighten()
+            tighten_at = 2 * some.stop
+    scores, indices = candidates.result()
+    return (scores * unit[:, None]).cpu().numpy(), indices.cpu().numpy()
+
+
+class Tiles(NamedTuple):
+    """How the products of all keys with all queries are cut into tiles.
 
     Attributes
     ----------
-    keys : ndarray of shape (n_keys, d)
-        Keys.
-    max_norm : float
-        Bound on the norms of the keys.
-    device : torch.device
-        Where to compute.
-    max_memory : int
-        Bytes for a block of scores, and for a block of keys.
-    offset : ndarray of shape (n_keys,), dtype float64, or None
-        Added to the inner products.
+    n : int
+        Number of tiles that all queries make.
+    height, width : int
+        Keys and queries of a tile.
+    at_once : int
+        Tiles whose products are looked at together.
     """
 
-    keys: np.ndarray
-    max_norm: float
-    device: torch.device
-    max_memory: int
-    offset: np.ndarray | None = None
+    n: int
+    height: int
+    width: int
+    at_once: int
 
-    def blocks(self, queries: np.ndarray) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield the first index of each block of keys and the scores (n, block).
+    @classmethod
+    def within(cls, budget: int, n_queries: int, device: torch.device) -> Tiles:
+        """Tiles whose products take a share of a number of bytes."""
+        on_cpu = device.type == "cpu"
+        height, width, at_once = _CPU_TILES if on_cpu else _GPU_TILES
+        # Four bytes a product, and as much for the copies that a worst case makes.
+        share = budget // 8
+        while height * width > share and height > 2 * GROUP:
+            height, width = height // 2, max(1, width // 2)
+        n = -(-n_queries // width)
+        at_once = max(1, min(at_once, n, share // (height * width)))
+        return cls(n, height, -(-n_queries // n), at_once)
 
-        On the CPU all blocks share one buffer: use one before asking for the next.
-        """
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
-        on_cpu = self.device.type == "cpu"
-        resident = None if on_cpu else torch.from_numpy(queries).to(self.device)
-        size = max(1, self.max_memory // (4 * max(queries.shape)))
-        buffer = np.empty(len(queries) * min(size, len(self.keys)), dtype=np.float32)
-        for rows in row_blocks(len(self.keys), size):
-            block = np.asarray(self.keys[rows], dtype=np.float32)
-            if on_cpu:
-                out = buffer[: len(queries) * len(block)].reshape(len(queries), -1)
-                scores = torch.from_numpy(np.matmul(queries, block.T, out=out))
-            else:
-                scores = resident @ torch.from_numpy(np.array(block)).to(self.device).T
-            if self.offset is not None:
-                shift = torch.from_numpy(self.offset[rows].astype(np.float32))
-                scores += shift.to(self.device)
-            yield rows.start, scores
+    def room(self, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Room for the products of the tiles of one look."""
+        size = self.at_once * self.height * self.width
+        return torch.empty(size, dtype=dtype, device=device)
 
-    def margin(self, queries: np.ndarray) -> torch.Tensor:
-        """Bound on the error of a score, for each query.
-
-        Rounding the factors to unit roundoff v errs by ``2 v + v^2``, and adding up d
-        products with unit roundoff u by ``d u / (1 - d u)``, relative to the product of
-        the norms; a few more steps stand for the conversion and the offset.
-        """
-        unit = 2.0**-24
-        factors = unit if self.device.type == "cpu" or _full_precision() else 2.0**-8
-        steps = 2 * (queries.shape[1] + 4) * unit
-        relative = 2 * factors + factors**2 + steps / max(1 - steps, unit)
-        norms = np.sqrt(np.einsum("nd,nd->n", queries, queries, dtype=np.float64))
-        size = norms * self.max_norm
-        if self.offset is not None:
-            size = size + np.abs(self.offset).max()
-        return torch.from_numpy(relative * size)
-
-
-def _full_precision() -> bool:
-    """Whether torch multiplies float32 matrices without shortening the factors."""
-    try:
-        return torch.get_float32_matmul_precision() == "highest"
-    except RuntimeError:  # set by a newer interface, whose answer this one cannot give
-        return False
+    def multiply(
+        self,
+        codes: type[Codes],
+        keys: KeyCodes,
+        queries: QueryCodes,
+        room: Tensor,
+        shift: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Products of some tiles, and the largest of each group of keys."""
+        shape = len(queries.codes) // self.width, -1, GROUP, self.width
+        products = room[: len(keys.codes) * len(queries.codes)].view(shape)
+        top = products.new_empty(len(products), products.shape[1], self.width)
+        for tile, largest, some in zip(
+            products, top, queries.codes.split(self.width), strict=True
+        ):
+            codes.product(keys.codes, some, tile.flatten(0, 1))
+            if shift is not None:
+                tile += shift.view(-1, GROUP, 1)
+            # While the tile is in the cache.
+            torch.amax(tile, dim=1, out=largest)
+        return products, top

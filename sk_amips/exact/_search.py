@@ -1,35 +1,23 @@
-"""Exact top-k search: float32 short-lists with an error margin, float64 re-scoring."""
+"""Exact top-k search: short codes rule out most keys, float64 scores decide."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
+from joblib import effective_n_jobs
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_scalar
 
 from .._device import resolve_device
-from .._validation import as_keys, check_same_width, key_norms, row_blocks
-from ._rescore import rescore, sort_by_score
-from ._scan import Scan, scaled_queries
+from .._validation import as_keys, check_same_width, key_norms
+from ._blocks import memory_budget, over_query_blocks
+from ._candidates import places
+from ._reader import Reader
+from ._scan import scan
 
-__all__ = [
-    "MAX_MEMORY",
-    "check_k",
-    "exact_search",
-    "over_query_blocks",
-    "search_block",
-    "top_k",
-]
-
-# Bytes of a block of scores.
-MAX_MEMORY = 2**26
-# Short-list entries beyond k: how many near ties are settled without a second pass.
-SPARE = 4
-_QUERY_ROWS = 2048
+__all__ = ["check_k", "exact_search", "top_k"]
 
 
 def exact_search(
@@ -38,14 +26,16 @@ def exact_search(
     k: int = 1,
     *,
     n_jobs: int | None = None,
-    max_memory: int = MAX_MEMORY,
-    device: str = "auto",
+    max_memory: int | None = None,
+    memory=None,
+    device: str | torch.device = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keys of the largest inner products with each query.
 
     Keys of any norm, ``np.memmap`` included, are read in blocks and never copied as a
-    whole. A float32 pass makes a short-list that contains the answer by a bound on its
-    rounding error, and float64 scores decide.
+    whole on a CPU. Scores of 8-bit or bfloat16 codes, whichever this machine is fastest
+    at, or else float32 ones, rule out all keys that a bound on their error allows to;
+    float64 scores decide among the few that are left.
 
     Parameters
     ----------
@@ -57,11 +47,16 @@ def exact_search(
         Number of keys wanted for each query.
     n_jobs : int or None, default=None
         Blocks of queries searched at the same time, through joblib; each already uses
-        all BLAS threads.
-    max_memory : int, default=67108864
-        Bytes that a block of scores, or of keys, may take.
+        all of torch's threads.
+    max_memory : int or None, default=None
+        Bytes that the search may hold on the device, beside keys, queries and results
+        in the computer's memory; None: 256 MB on a CPU, half of the free memory of a
+        GPU. Fewer mean smaller blocks, down to some that take a few MB.
+    memory : None, str or object with the joblib.Memory interface, default=None
+        Folder where results are kept, block by block: the same search is then read and
+        not computed, and an interrupted one goes on where it stopped.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
-        Where the float32 pass runs.
+        Where to compute.
 
     Returns
     -------
@@ -90,7 +85,8 @@ def exact_search(
     queries = check_array(queries, dtype=[np.float64, np.float32], input_name="queries")
     check_same_width(keys, queries)
     check_k(k, len(keys))
-    check_scalar(max_memory, "max_memory", (int, np.integer), min_val=1)
+    if max_memory is not None:
+        check_scalar(max_memory, "max_memory", (int, np.integer), min_val=1)
     return top_k(
         keys,
         queries,
@@ -98,6 +94,7 @@ def exact_search(
         max_norm=key_norms(keys, allow_zero=True).max,
         n_jobs=n_jobs,
         max_memory=max_memory,
+        memory=memory,
         device=device,
     )
 
@@ -119,8 +116,9 @@ def top_k(
     max_norm: float,
     offset: np.ndarray | None = None,
     n_jobs: int | None = None,
-    max_memory: int = MAX_MEMORY,
-    device: str = "auto",
+    max_memory: int | None = None,
+    memory=None,
+    device: str | torch.device = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`exact_search` of checked input, maximising ``<x, key> + offset[key]``.
 
@@ -128,80 +126,30 @@ def top_k(
     makes other searches inner-product searches: ``-||key||^2 / 2`` gives Euclidean
     nearest neighbours.
     """
-    scan = Scan(keys, max_norm, resolve_device(device), max_memory, offset)
-    search = partial(search_block, scan, k=k)
-    scores, indices = over_query_blocks(search, queries, _QUERY_ROWS, n_jobs)
-    return scores.astype(queries.dtype, copy=False), indices
-
-
-def over_query_blocks(
-    search: Callable, queries: np.ndarray, size: int, n_jobs: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and indices that ``search(block)`` finds for blocks of the queries."""
-    blocks = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(search)(queries[rows]) for rows in row_blocks(len(queries), size)
+    device = resolve_device(device)
+    budget = memory_budget(max_memory, device)
+    reader = Reader(keys, max_norm, device, budget // 2, offset)
+    budget = (budget - reader.n_resident_bytes) // effective_n_jobs(n_jobs)
+    # Queries, their codes, and the candidates with what sorting them takes.
+    per_query = 12 * queries.shape[1] + 64 * places(k)
+    return over_query_blocks(
+        partial(_search_block, reader, k=k, budget=budget // 2),
+        queries,
+        budget // 2 // per_query,
+        n_jobs=n_jobs,
+        memory=memory,
+        problem=("top_k", keys, offset, k),
     )
-    scores, indices = zip(*blocks, strict=True)
-    return np.concatenate(scores), np.concatenate(indices)
 
 
-def search_block(
-    scan: Scan, queries: np.ndarray, k: int
+def _search_block(
+    reader: Reader, queries: np.ndarray, *, k: int, budget: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Top k of one block of queries: scores float64 and indices int64."""
-    scaled = queries if scan.offset is not None else scaled_queries(queries)
-    margin = scan.margin(scaled)
-    size = min(k + SPARE, len(scan.keys))
-    best = torch.full((len(queries), size), -torch.inf, dtype=torch.float32)
-    index = torch.full((len(queries), size), -1)
-    for start, scores in scan.blocks(scaled):
-        # Only rows that have something here within the margin of their k-th best go on.
-        reach = best[:, k - 1] - 2 * margin
-        rows = (scores.amax(dim=1).cpu() >= reach).nonzero().squeeze(1)
-        if len(rows) == 0:
-            continue
-        some = scores if len(rows) == len(scores) else scores[rows.to(scores.device)]
-        values, columns = torch.topk(some, min(size, scores.shape[1]), dim=1)
-        merged = torch.cat([best[rows], values.cpu()], dim=1)
-        places = torch.cat([index[rows], columns.cpu() + start], dim=1)
-        best[rows], order = torch.topk(merged, size, dim=1)
-        index[rows] = places.gather(1, order)
-    short_list = index.numpy()
-    # Where later blocks were passed over, the places beyond the k-th may be unfilled.
-    exact = rescore(scan.keys, queries, short_list, scan.offset)
-    exact[short_list < 0] = -np.inf
-    scores, indices = sort_by_score(exact, short_list, k)
-    if size == len(scan.keys):
-        return scores, indices
-    # The last of a short-list may be so close to the k-th that something as good was
-    # left out. A zero query, to which all keys are equal, needs no second look.
-    threshold = best[:, k - 1] - 2 * margin
-    unsure = (best[:, -1] >= threshold).numpy()
-    if scan.offset is None:
-        zero = ~scaled.any(axis=1)
-        scores[zero], indices[zero] = 0.0, np.arange(k)
-        unsure &= ~zero
-    if unsure.any():
-        scores[unsure], indices[unsure] = _search_near_ties(
-            scan, queries[unsure], scaled[unsure], threshold.numpy()[unsure], k
-        )
-    return scores, indices
-
-
-def _search_near_ties(
-    scan: Scan, queries: np.ndarray, scaled: np.ndarray, threshold: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Top k among all keys whose float32 score reaches a query's threshold."""
-    scores = np.full((len(queries), k), -np.inf)
-    indices = np.full((len(queries), k), -1)
-    for start, block in scan.blocks(scaled):
-        block = block.cpu().numpy()
-        for row in np.flatnonzero((block >= threshold[:, None]).any(axis=1)):
-            near = start + np.flatnonzero(block[row] >= threshold[row])
-            exact = rescore(scan.keys, queries[row, None], near[None], scan.offset)
-            scores[row], indices[row] = sort_by_score(
-                np.concatenate([scores[row, None], exact], axis=1),
-                np.concatenate([indices[row, None], near[None]], axis=1),
-                k,
-            )
+    # To a zero query all keys are equal, unless there are offsets.
+    scores = np.zeros((len(queries), k))
+    indices = np.tile(np.arange(k), (len(queries), 1))
+    rows = queries.any(axis=1) if reader.offset is None else slice(None)
+    if len(queries[rows]):
+        scores[rows], indices[rows] = scan(reader, queries[rows], k, budget)
     return scores, indices

@@ -113,8 +113,9 @@ class KeyNet(InjectedStack):
         -------
         keys : Tensor of shape (n, p, d)
         """
-        if x.is_cuda:
-            # One large product is faster there than hundreds of small ones.
+        if x.is_cuda or torch.compiler.is_compiling():
+            # One large product is faster there than hundreds of small ones, and its
+            # shape does not depend on the partitions.
             return self(x).take_along_dim(partitions.unsqueeze(-1), dim=1)
         n, p = partitions.shape
         state = self.activation(self.hidden_preactivations(x)[-1])

@@ -5,17 +5,23 @@ from ._batches import Batches
 from ._callbacks import EpochProgress, ValidationStopping
 from ._data import Matching, TrainingData
 from ._net import AmipsNet
-from ._schedule import WarmupCosine, WeightAverage, warmup_cosine
+from ._precision import Precision, check_precision
+from ._schedule import RateSchedule, WeightAverage, warmup_cosine
+from ._step import check_execution, choose_execution
 
 __all__ = [
     "AmipsNet",
     "Batches",
     "EpochProgress",
     "Matching",
+    "Precision",
+    "RateSchedule",
     "TrainingData",
     "ValidationStopping",
-    "WarmupCosine",
     "WeightAverage",
+    "check_execution",
+    "check_precision",
+    "choose_execution",
     "noisy_queries",
     "warmup_cosine",
 ]

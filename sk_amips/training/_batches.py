@@ -10,19 +10,19 @@ from torch import Tensor
 
 from .._validation import row_blocks
 from ..losses import top_weights
-from ._data import FIELDS, TrainingData
+from ._data import TrainingData
+from ._place import Batch, Placed, place, prefetched
 from ._sampling import match_partitions
 
 __all__ = ["Batches"]
-
-Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 class Batches:
     """Batches of a :class:`TrainingData`, gathered by array indexing.
 
     Takes the place of a torch ``DataLoader``, which collates row by row. On a GPU the
-    data go there once, if they take less than half of its free memory.
+    data go there once, if they take less than half of its free memory; else batches are
+    gathered on the CPU, one ahead of that in use.
 
     Parameters
     ----------
@@ -32,6 +32,8 @@ class Batches:
         Rows are shuffled anew in each pass from this seed; None keeps their order.
     device : str or torch device, default="cpu"
         Where the network is.
+    placed : Placed or None, default=None
+        Where the data are, if that has been settled.
     """
 
     def __init__(
@@ -41,55 +43,51 @@ class Batches:
         *,
         seed: int | None = None,
         device: str | torch.device = "cpu",
+        placed: Placed | None = None,
     ):
         self.dataset = dataset
         self.batch_size = batch_size
         self._shuffle = seed is not None
-        share = 1.0 if dataset.rows is None else len(dataset) / len(dataset.queries)
-        arrays = {name: getattr(dataset, name) for name in FIELDS}
-        n_bytes = share * sum(a.nbytes for a in arrays.values() if a is not None)
-        keys = dataset.keys
-        n_bytes += 0 if keys is None else 4 * keys.size
-        if not _has_room(device, n_bytes):
-            device = "cpu"
-        self._rows = dataset.rows
-        if torch.device(device).type != "cpu":
-            # Of a part of the queries only that part goes to another device.
-            arrays, self._rows = {name: dataset.field(name) for name in FIELDS}, None
-        self._arrays = {
-            name: torch.from_numpy(array).to(device)
-            for name, array in arrays.items()
-            if array is not None
-        }
-        self._keys = keys
-        if keys is not None and torch.device(device).type != "cpu":
-            self._keys = torch.empty(keys.shape, device=device)
-            for rows in row_blocks(len(keys)):
-                block = torch.from_numpy(keys[rows].astype(np.float32))
-                self._keys[rows] = block.to(device)
-        self._device = device
+        self._placed = placed or place([dataset], device)[0]
+        self._target = torch.device(device)
+        here = self._placed.device
+        self._pinned = here.type != self._target.type
         # Without shuffling every pass is the same, and so are its samples.
         self._seed = 0 if seed is None else seed
         self._rng = torch.Generator().manual_seed(self._seed)
-        self._draws = torch.Generator(device).manual_seed(self._seed)
+        self._draws = torch.Generator(here).manual_seed(self._seed)
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        n, rows = len(self.dataset), self._rows
-        rows = torch.arange(n) if rows is None else torch.from_numpy(rows)
+        if self._pinned:
+            return prefetched(self._gathered(), self._target)
+        return self._gathered()
+
+    def _gathered(self) -> Iterator[Batch]:
+        n, rows = len(self.dataset), self._placed.rows
+        order = torch.arange(n)
         if self._shuffle:
-            rows = rows[torch.randperm(n, generator=self._rng)]
+            order = torch.randperm(n, generator=self._rng)
         else:
             self._draws.manual_seed(self._seed)
-        rows = rows.to(self._device)
+        order = order.to(self._placed.device)
+        rows = order if rows is None else rows[order]
         for some in row_blocks(n, self.batch_size):
             yield self._take(rows[some])
 
+    def _rows_of(self, array: Tensor, rows: Tensor) -> Tensor:
+        if not self._pinned:
+            return array.index_select(0, rows)
+        shape = (len(rows), *array.shape[1:])
+        taken = torch.empty(shape, dtype=array.dtype, pin_memory=True)
+        return torch.index_select(array, 0, rows, out=taken)
+
     def _take(self, rows: Tensor) -> Batch:
         """Network inputs and targets of a batch."""
-        batch = {name: array[rows] for name, array in self._arrays.items()}
+        arrays = self._placed.arrays
+        batch = {name: self._rows_of(array, rows) for name, array in arrays.items()}
         scores = batch["scores"]
         x, y = {"x": batch["queries"]}, {"score_targets": scores}
         if "weight" in batch:
@@ -107,8 +105,12 @@ class Batches:
         )
         best = batch["best"]
         if partitions is not None:
+            if best.shape[1] < scores.shape[1]:
+                # There is the best key of all alone: its partition is known.
+                partitions = batch["best_lists"][:, :1]
+            else:
+                best = best.take_along_dim(partitions.unsqueeze(2), dim=1)
             x["partitions"] = partitions
-            best = best.take_along_dim(partitions.unsqueeze(2), dim=1)
         if matching.consistency:
             # Scores are those of the matched keys.
             weights = key_weights
@@ -123,14 +125,9 @@ class Batches:
 
     def _sum_keys(self, rows: Tensor) -> Tensor:
         """Sums over the last axis of rows of the keys, ``(n, p, k) -> (n, p, d)``."""
-        if isinstance(self._keys, Tensor):
-            return self._keys[rows].sum(dim=2)
-        return torch.from_numpy(self._keys[rows.numpy()].astype(np.float32).sum(axis=2))
-
-
-def _has_room(device: str | torch.device, n_bytes: int) -> bool:
-    """Whether that many bytes may be kept on a device."""
-    if torch.device(device).type != "cuda":
-        return True
-    free, _ = torch.cuda.mem_get_info(device)
-    return n_bytes < free / 2
+        keys = self._placed.keys
+        if isinstance(keys, Tensor):
+            taken = keys.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+        else:
+            taken = torch.from_numpy(keys[rows.numpy()].astype(np.float32, copy=False))
+        return taken.squeeze(2) if rows.shape[2] == 1 else taken.sum(dim=2)

@@ -8,7 +8,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.utils import noop
 from tqdm import tqdm
 
-__all__ = ["EpochProgress", "ValidationStopping"]
+__all__ = ["EpochProgress", "ValidationStopping", "has_stopped", "looks_at_batches"]
 
 
 class ValidationStopping(EarlyStopping):
@@ -68,3 +68,16 @@ class EpochProgress(Callback):
         self.bar_.close()
         # A bar holds an open stream, which a pickle cannot.
         del self.bar_
+
+
+def has_stopped(callback: Callback) -> bool:
+    """Whether a callback of skorch's early stopping has ended the training."""
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+def looks_at_batches(callback: Callback) -> bool:
+    """Whether a callback has something to do for every batch."""
+    return any(
+        getattr(type(callback), name) is not getattr(Callback, name)
+        for name in ("on_batch_begin", "on_batch_end", "on_grad_computed")
+    )

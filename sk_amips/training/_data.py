@@ -48,8 +48,9 @@ class TrainingData(Dataset):
         Directions of the queries: ``x / ||x||``, zero for a zero query.
     scores : ndarray of shape (n, c), dtype float32
         Support values of the queries' directions, one a partition.
-    best : ndarray of shape (n, c, k), dtype int64, or None
-        Rows of ``keys`` that attain them; the key to match is the sum of the k.
+    best : ndarray of shape (n, c or 1, k), dtype int64, or None
+        Rows of ``keys`` that attain them; the key to match is the sum of the k. One of
+        several partitions is the first of ``best_lists``.
     keys : ndarray of shape (n_keys, d) or None
         The key matrix, by reference. Both None: there are scores alone to learn from.
     threshold : ndarray of shape (n, 1), dtype float32, or None

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
-from skorch.utils import to_tensor
+import torch
+from skorch.utils import TeeGenerator
 
-from ._batches import Batches
+from ._callbacks import has_stopped
 from ._data import TrainingData
-from ._schedule import WeightAverage
+from ._given_data_net import GivenDataNet
+from ._loss import Step
+from ._run import Run, mean_terms
 
 __all__ = ["AmipsNet"]
 
 
-class AmipsNet(NeuralNet):
+class AmipsNet(GivenDataNet):
     """A skorch net that trains ``scores_and_keys`` on a :class:`TrainingData`.
 
     Its differences from :class:`skorch.NeuralNet`: the validation data are given and
     not split off, the module is asked for scores and keys, weights are averaged, and an
     interrupt from the keyboard is passed on, so that it also stops a grid search.
+
+    Steps do not wait for the device: the terms of the loss are added up there and read
+    once an epoch, whose history then has one batch, of the means. Where a callback has
+    an ``on_batch_begin``, ``on_batch_end`` or ``on_grad_computed`` of its own, every
+    batch is read, recorded and notified, as skorch does it; the weights are the same.
 
     Parameters
     ----------
@@ -30,12 +36,39 @@ class AmipsNet(NeuralNet):
     ema_decay : float or None, default=None
         Decay of the exponential moving average of the weights, which takes their place
         after each epoch; None: no average.
+    clip_norm : float or None, default=1.0
+        Norm to which the gradient of a step is clipped; None: any.
+    lr_schedule : {"cosine"} or None, default="cosine"
+        :func:`warmup_cosine` over ``max_epochs``, or a constant rate.
+    warmup : float, default=0.05
+        Share of the steps to warm up in.
+    execution : {"auto", "eager", "graph", "compile"}, default="auto"
+        How the gradients of full batches are computed: see :func:`choose_execution`.
+    precision : {"auto", "float32", "tf32", "bfloat16"}, default="auto"
+        See :class:`Precision`.
     **kwargs
         As in :class:`skorch.NeuralNet`.
     """
 
-    def __init__(self, module, criterion, *, ema_decay: float | None = None, **kwargs):
+    def __init__(
+        self,
+        module,
+        criterion,
+        *,
+        ema_decay: float | None = None,
+        clip_norm: float | None = 1.0,
+        lr_schedule: str | None = "cosine",
+        warmup: float = 0.05,
+        execution: str = "auto",
+        precision: str = "auto",
+        **kwargs,
+    ):
         self.ema_decay = ema_decay
+        self.clip_norm = clip_norm
+        self.lr_schedule = lr_schedule
+        self.warmup = warmup
+        self.execution = execution
+        self.precision = precision
         super().__init__(module, criterion, **kwargs)
 
     def partial_fit(
@@ -49,45 +82,83 @@ class AmipsNet(NeuralNet):
     ):
         """Train on ``X`` for some epochs, with ``y`` as validation data.
 
+        Calls with a number of epochs of their own keep the learning rate constant.
         ``seed`` fixes the order of the batches; ``metrics`` are evaluated after every
         epoch, for the history. The net must be initialized.
         """
         self.seed_ = seed
         self.metrics_ = metrics or {}
         self.epochs_ = self.max_epochs if epochs is None else epochs
-        self.scheduled_ = epochs is None
-        self.average_ = None
-        if self.ema_decay is not None:
-            self.average_ = WeightAverage(self.module_, self.ema_decay)
         matches_keys = X.best is not None and self.criterion_.key_weight > 0
         self.learns_keys_ = matches_keys or self.criterion_.consistency
+        self.run_ = Run(self, X, y, scheduled=epochs is None)
         self.notify("on_train_begin", X=X, y=y)
         try:
             self.fit_loop(X, y, epochs=self.epochs_)
         except KeyboardInterrupt:
             # skorch's early stopping signals by the exception of the keyboard.
-            if not self._early_stopped():
+            if not any(has_stopped(callback) for _, callback in self.callbacks_):
                 raise
         finally:
-            self.average_ = None
+            self.run_.restore_rates()
+            self.run_ = None
             self.metrics_ = {}
             self.notify("on_train_end", X=X, y=y)
         return self
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train on the weights, validate on their average."""
-        if training and self.average_ is not None:
-            self.average_.hide()
-        super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-        if training and self.average_ is not None:
-            self.average_.show()
+        if iterator is None:
+            return
+        average = self.run_.average if training else None
+        if average is not None:
+            average.hide()
+        self._set_training(training)
+        if self.run_.watched:
 
-    def train_step(self, batch, **fit_params):
+            def recorded(batch):
+                step = step_fn(batch)
+                values = step.terms.tolist()
+                self._record_batch_terms(prefix, step.names, values)
+                return {"loss": step.loss, "y_pred": step.predicted}
+
+            super().run_single_epoch(iterator, training, prefix, recorded)
+        else:
+            self._record_means(prefix, *mean_terms(iterator, step_fn))
+            self.history.record(f"{prefix}_batch_count", len(iterator))
+        if average is not None:
+            average.show()
+
+    def train_step(self, batch, **fit_params) -> Step:
         """A step of the optimizer, taken into the average of the weights."""
-        step = super().train_step(batch, **fit_params)
-        if self.average_ is not None:
-            self.average_.update()
-        return step
+        run, first = self.run_, []
+
+        def closure():
+            step = run.gradients(*batch)
+            # Of an optimizer that asks for several, the first is that of its weights.
+            if not first:
+                first.append(step)
+            if run.watched:
+                parameters = TeeGenerator(self.get_all_learnable_params())
+                self.notify(
+                    "on_grad_computed",
+                    named_parameters=parameters,
+                    batch=batch,
+                    training=True,
+                )
+            return step.loss
+
+        if run.rates is not None:
+            run.rates.advance()
+        self._step_optimizer(closure)
+        if run.average is not None:
+            run.average.update()
+        return first[0]
+
+    def validation_step(self, batch, **fit_params) -> Step:
+        """The loss of a batch, in full precision."""
+        with torch.no_grad():
+            return self._loss()(*batch)
 
     def on_epoch_end(self, net, **kwargs):
         """Average the terms of the loss; raise where it is no longer a number."""
@@ -103,57 +174,6 @@ class AmipsNet(NeuralNet):
         for name, metric in self.metrics_.items():
             self.history.record(name, metric())
 
-    def _early_stopped(self) -> bool:
-        return any(
-            isinstance(callback, EarlyStopping)
-            and callback.misses_ >= callback.patience
-            for _, callback in self.callbacks_
-        )
-
-    def check_data(self, X, y=None):
-        """Accept what the estimators have already checked."""
-
-    def get_split_datasets(self, X, y=None, **fit_params):
-        """Training data and validation data as they were given."""
-        return X, y
-
-    def get_iterator(self, dataset, training=False):
-        """Batches of a dataset, shuffled for training."""
-        seed = self.seed_ if training else None
-        return Batches(dataset, self.batch_size, seed=seed, device=self.device)
-
-    def infer(self, x, **fit_params):
-        """Scores and, if there is a use for them, keys of a batch."""
-        x = to_tensor(x, device=self.device)
-        if not self.learns_keys_:
-            return self.module_.scores(x["x"]), None
-        needs_scores = not self.criterion_.consistency or self.criterion_.routing_weight
-        if "partitions" in x and not needs_scores:
-            return None, self.module_.heads(**x)
-        return self.module_.scores_and_keys(**x)
-
-    def get_loss(self, y_pred, y_true, X=None, training=False):
-        """Loss of a batch by the criterion, an :class:`~sk_amips.losses.AmipsLoss`."""
-        scores, keys = y_pred
-        terms = self.criterion_.terms(
-            scores,
-            keys=keys,
-            queries=to_tensor(X["x"], device=self.device),
-            **to_tensor(y_true, device=self.device),
-        )
-        prefix = "train" if training else "valid"
-        for name, value in terms.items():
-            self.history.record_batch(f"{prefix}_{name}_loss", value.item())
-        return sum(terms.values())
-
-    def _record_terms(self) -> None:
-        """Mean over the batches of each term of the loss."""
-        batches = self.history[-1]["batches"]
-        for prefix in ("train", "valid"):
-            some = [batch for batch in batches if f"{prefix}_loss" in batch]
-            sizes = [batch[f"{prefix}_batch_size"] for batch in some]
-            for name in ("score", "key", "routing"):
-                term = f"{prefix}_{name}_loss"
-                values = [batch[term] for batch in some if term in batch]
-                if values:
-                    self.history.record(term, float(np.average(values, weights=sizes)))
+    def __getstate__(self):
+        # A callback may save the net while it is trained; a graph cannot be saved.
+        return super().__getstate__() | {"run_": None}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from skorch.callbacks import Callback
 
-__all__ = ["WarmupCosine", "WeightAverage", "warmup_cosine"]
+__all__ = ["RateSchedule", "WeightAverage", "warmup_cosine"]
 
 
 def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
@@ -35,37 +34,38 @@ def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-class WarmupCosine(Callback):
-    """Linear warm-up and cosine decay of the learning rate over a fit.
-
-    Calls with a number of epochs of their own, such as ``partial_fit``, keep the rate
-    constant.
+class RateSchedule:
+    """Linear warm-up and cosine decay of the learning rates of an optimizer.
 
     Parameters
     ----------
-    warmup : float, default=0.05
+    optimizer : torch.optim.Optimizer
+    n_steps : int
+        Number of steps.
+    warmup : float
         Share of the steps to warm up in.
     """
 
-    def __init__(self, warmup: float = 0.05):
-        self.warmup = warmup
+    def __init__(self, optimizer: torch.optim.Optimizer, n_steps: int, warmup: float):
+        self._groups = optimizer.param_groups
+        self._rates = [group["lr"] for group in self._groups]
+        self._n_steps = n_steps
+        self._warmup = warmup
+        self._step = 0
 
-    def on_train_begin(self, net, X=None, **kwargs):
-        self.rates_ = [group["lr"] for group in net.optimizer_.param_groups]
-        self.n_steps_ = net.epochs_ * math.ceil(len(X) / net.batch_size)
-        self.step_ = 0
+    def advance(self) -> None:
+        """Set the rates of the next step."""
+        share = warmup_cosine(self._step, self._n_steps, self._warmup)
+        self._step += 1
+        self._set(share)
 
-    def on_batch_begin(self, net, training=False, **kwargs):
-        if not training or not net.scheduled_:
-            return
-        share = warmup_cosine(self.step_, self.n_steps_, self.warmup)
-        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
+    def restore(self) -> None:
+        """Set the rates to what they were at first."""
+        self._set(1.0)
+
+    def _set(self, share: float) -> None:
+        for group, rate in zip(self._groups, self._rates, strict=True):
             group["lr"] = share * rate
-        self.step_ += 1
-
-    def on_train_end(self, net, **kwargs):
-        for group, rate in zip(net.optimizer_.param_groups, self.rates_, strict=True):
-            group["lr"] = rate
 
 
 class WeightAverage:
@@ -83,8 +83,8 @@ class WeightAverage:
     """
 
     def __init__(self, module: torch.nn.Module, decay: float):
-        self._live = list(module.parameters())
-        self._average = [p.detach().clone() for p in self._live]
+        self._live = [p.detach() for p in module.parameters()]
+        self._average = [p.clone() for p in self._live]
         self._trained = None
         self.decay = decay
         self.step = 0
@@ -93,18 +93,18 @@ class WeightAverage:
     def update(self) -> None:
         """Take the present parameters into the average."""
         decay = min(self.decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self._average, [p.detach() for p in self._live], 1 - decay)
+        torch._foreach_lerp_(self._average, self._live, 1 - decay)
         self.step += 1
 
     @torch.no_grad()
     def show(self) -> None:
         """Put the average into the module, and the trained parameters aside."""
-        self._trained = [p.detach().clone() for p in self._live]
-        torch._foreach_copy_([p.detach() for p in self._live], self._average)
+        self._trained = [p.clone() for p in self._live]
+        torch._foreach_copy_(self._live, self._average)
 
     @torch.no_grad()
     def hide(self) -> None:
         """Put the trained parameters back into the module."""
         if self._trained is not None:
-            torch._foreach_copy_([p.detach() for p in self._live], self._trained)
+            torch._foreach_copy_(self._live, self._trained)
             self._trained = None

@@ -358,3 +358,15 @@ def test_cuda(make, log):
 def test_keynet_residual(log):
     est = KeyNetRegressor(log.keys, residual=True, max_epochs=3, random_state=0)
     assert np.isfinite(est.fit(log.train).predict(log.test)).all()
+
+
+@pytest.mark.parametrize("params", [{}, {"n_partitions": 4, "top_k": 3}])
+def test_searched_targets_are_kept(monkeypatch, tmp_path, make, log, params):
+    """The second fit reads them, and learns the same."""
+    first = make(memory=str(tmp_path), **params).fit(log.train)
+    monkeypatch.setattr("sk_amips.exact._search.scan", None)
+    monkeypatch.setattr("sk_amips.exact._per_partition.query_scales", None)
+    second = make(memory=str(tmp_path), **params).fit(log.train)
+    np.testing.assert_array_equal(second.transform(log.test), first.transform(log.test))
+    with pytest.raises(TypeError):
+        make(**params).fit(log.train)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sk_amips import exact_search
-from sk_amips.exact import _per_partition, partition_search
+from sk_amips.exact import partition_search
 from sk_amips.partition import Partition
 
 N_KEYS, C, D = 90, 4, 6
@@ -38,21 +38,25 @@ def brute_lists(brute_force, keys, queries, labels):
     return np.stack(scores, axis=1).astype(float), np.stack(indices, axis=1)
 
 
-@pytest.mark.parametrize("query_rows", [1, 7, 4096])
+@pytest.mark.parametrize("max_memory", [1, 4096, None])
 @pytest.mark.parametrize("key_type", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("query_type", [np.float32, np.float64])
 def test_against_brute_force(
-    monkeypatch, brute_force, keys, queries, partition, key_type, query_type, query_rows
+    brute_force, keys, queries, partition, key_type, query_type, max_memory
 ):
-    monkeypatch.setattr(_per_partition, "_QUERY_ROWS", query_rows)
     keys, queries = keys.astype(key_type), queries.astype(query_type)
-    scores, indices = partition_search(keys, queries, partition)
+    scores, indices = partition_search(keys, queries, partition, max_memory=max_memory)
     expected = brute_lists(brute_force, keys, queries, partition.labels_)
     assert scores.shape == indices.shape == (25, C)
     assert scores.dtype == query_type
     assert indices.dtype == np.int64
     np.testing.assert_array_equal(indices, expected[1])
     np.testing.assert_allclose(scores, expected[0], rtol=1e-5, atol=1e-5)
+    alone, nothing = partition_search(
+        keys, queries, partition, max_memory=max_memory, with_indices=False
+    )
+    assert nothing is None
+    np.testing.assert_array_equal(alone, scores)
 
 
 def test_ties_by_lowest_index(rng, brute_force):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sk_amips.training import WeightAverage, warmup_cosine
+from sk_amips.training import RateSchedule, WeightAverage, warmup_cosine
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 100])
@@ -15,6 +15,19 @@ def test_warmup_cosine(n_steps, warmup):
     assert top == max(0, int(np.ceil(warmup * n_steps)) - 1)
     np.testing.assert_allclose(shares[: top + 1], np.arange(1, top + 2) / (top + 1))
     assert (np.diff(shares[top + 1 :]) < 0).all()
+
+
+def test_rates_of_all_groups_follow_and_come_back():
+    groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": r} for r in (1, 3)]
+    optimizer = torch.optim.SGD(groups)
+    schedule = RateSchedule(optimizer, n_steps=8, warmup=0.25)
+    for step in range(8):
+        schedule.advance()
+        share = warmup_cosine(step, 8, 0.25)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        np.testing.assert_allclose(rates, [share, 3 * share])
+    schedule.restore()
+    assert [group["lr"] for group in optimizer.param_groups] == [1, 3]
 
 
 def test_weight_average():

@@ -1,0 +1,104 @@
+"""What one call of training keeps from step to step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+
+from ._batches import Batches
+from ._callbacks import looks_at_batches
+from ._data import TrainingData
+from ._loss import BatchLoss, Step
+from ._place import place
+from ._precision import Precision
+from ._schedule import RateSchedule, WeightAverage
+from ._step import choose_execution, make_gradients
+
+if TYPE_CHECKING:
+    from ._net import AmipsNet
+
+__all__ = ["Run", "mean_terms"]
+
+
+class Run:
+    """What one call of training keeps from step to step.
+
+    Parameters
+    ----------
+    net : AmipsNet
+        Its parameters say how to train.
+    train : TrainingData
+    valid : TrainingData or None
+    scheduled : bool
+        Whether the learning rate may follow the schedule of the net.
+
+    Attributes
+    ----------
+    watched : bool
+        Whether a callback looks at single batches.
+    gradients : callable
+        Puts the gradients of a batch into the parameters.
+    average : WeightAverage or None
+    rates : RateSchedule or None
+    placed : dict of int to Placed
+        Where the arrays of the data sets are, by ``id``.
+    """
+
+    def __init__(
+        self,
+        net: AmipsNet,
+        train: TrainingData,
+        valid: TrainingData | None,
+        *,
+        scheduled: bool,
+    ):
+        device = torch.device(net.device)
+        self.watched = any(looks_at_batches(callback) for _, callback in net.callbacks_)
+        execution = choose_execution(
+            net.execution,
+            device,
+            n_steps=net.epochs_ * (len(train) // net.batch_size),
+            watched=self.watched,
+        )
+        precision = Precision(net.precision, device)
+        self.gradients = make_gradients(
+            BatchLoss(net.module_, net.criterion_, net.learns_keys_, precision),
+            [parameter for _, parameter in net.get_all_learnable_params()],
+            execution,
+            batch_size=net.batch_size,
+            clip_norm=net.clip_norm,
+            device=device,
+        )
+        self.average = self.rates = None
+        if net.ema_decay is not None:
+            self.average = WeightAverage(net.module_, net.ema_decay)
+        if scheduled and net.lr_schedule is not None:
+            n_steps = net.epochs_ * math.ceil(len(train) / net.batch_size)
+            self.rates = RateSchedule(net.optimizer_, n_steps, net.warmup)
+        datasets = [data for data in (train, valid) if data is not None]
+        self.placed = dict(zip(map(id, datasets), place(datasets, device), strict=True))
+
+    def restore_rates(self) -> None:
+        """Set the learning rates to what they were ahead of training."""
+        if self.rates is not None:
+            self.rates.restore()
+
+
+def mean_terms(
+    batches: Batches, step_fn: Callable[..., Step]
+) -> tuple[tuple[str, ...], list[float], int]:
+    """Names and means over rows of the terms of a loss, and the number of rows.
+
+    The terms are added up where they are: the device is waited for once.
+    """
+    totals, n_rows = None, 0
+    for batch in batches:
+        step, n = step_fn(batch), len(batch[0]["x"])
+        if totals is None:
+            totals = torch.zeros_like(step.terms, dtype=torch.float64)
+        totals.add_(step.terms, alpha=n)
+        n_rows += n
+    return step.names, (totals / n_rows).tolist(), n_rows

@@ -1,0 +1,184 @@
+import numpy as np
+import pytest
+import torch
+
+from sk_amips import exact_search
+from sk_amips.exact import _choice, _scan
+from sk_amips.exact._candidates import Candidates
+from sk_amips.exact._choice import codes_for
+from sk_amips.exact._codes import GROUP, BFloat16Codes, Float32Codes, Int8Codes
+
+CODES = [Int8Codes, BFloat16Codes, Float32Codes]
+D = 40
+
+
+@pytest.fixture(params=CODES, ids=lambda codes: codes.__name__)
+def codes(request):
+    return request.param
+
+
+@pytest.fixture
+def forced(monkeypatch, codes):
+    """Searches use these codes alone."""
+    monkeypatch.setattr(_scan, "codes_for", lambda *args: [codes])
+    return codes
+
+
+def rows_of(kind, rng, n):
+    rows = rng.normal(size=(n, D))
+    if kind == "norms":
+        rows *= 10 ** rng.uniform(-8, 0, size=(n, 1))
+    elif kind == "outlier":
+        rows[:, 3] *= 300
+    elif kind == "tiny":
+        rows[n // 2 :] *= 1e-30
+    elif kind == "zeros":
+        rows[n // 2 :] = 0
+    elif kind == "cancel":
+        rows[:, 1::2] = -rows[:, ::2] * (1 + 1e-6 * rng.normal(size=(n, D // 2)))
+    return rows
+
+
+@pytest.mark.parametrize(
+    "kind", ["plain", "norms", "outlier", "tiny", "zeros", "cancel"]
+)
+def test_products_are_within_their_bounds(rng, codes, kind):
+    keys = rows_of(kind, rng, 4 * GROUP)
+    keys /= np.linalg.norm(keys, axis=1).max()
+    queries = rows_of(kind, rng, 50)
+    queries = queries[queries.any(axis=1)]
+    queries /= np.abs(queries).max(axis=1, keepdims=True)
+    key_codes = codes.encode_keys(torch.from_numpy(keys.astype(np.float32)))
+    query_codes = codes.encode_queries(torch.from_numpy(queries.astype(np.float32)))
+    products = codes.product(key_codes.codes, query_codes.codes).double()
+    products = products.view(-1, GROUP, len(queries))
+    if key_codes.scale is not None:
+        products *= (key_codes.scale.double() * query_codes.scale)[:, None, None]
+    true = torch.from_numpy(keys @ queries.T).view(-1, GROUP, len(queries))
+    bound = torch.outer(key_codes.error, query_codes.size)
+    bound += torch.outer(key_codes.size, query_codes.error)
+    errors = (products - true).abs().amax(dim=1)
+    assert (errors <= bound).all()
+    # The bounds are of use: not a thousand times too large.
+    if kind == "plain":
+        assert (errors > bound / 1000).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+@pytest.mark.parametrize("kind", ["plain", "norms", "outlier", "tiny", "cancel"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_all_codes_find_the_same(rng, brute_force, forced, dtype, kind, k):
+    keys = rows_of(kind, rng, 3000).astype(dtype)
+    queries = rng.normal(size=(70, D))
+    expected = brute_force(keys, queries, k)
+    for max_memory in (1, None):
+        scores, indices = exact_search(keys, queries, k, max_memory=max_memory)
+        np.testing.assert_array_equal(indices, expected[1])
+        np.testing.assert_allclose(scores, expected[0].astype(float), rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_near_ties(rng, brute_force, forced, k):
+    """Keys one float32 step apart: no code tells them from each other."""
+    queries = rng.normal(size=(20, D)).astype(np.float32)
+    keys = np.tile(rng.normal(size=D).astype(np.float32), (600, 1))
+    for row in keys:
+        for i in rng.choice(D, 3, replace=False):
+            row[i] = np.nextafter(row[i], np.float32(rng.choice([-9, 9])))
+    _, indices = exact_search(keys, queries, k)
+    np.testing.assert_array_equal(indices, brute_force(keys, queries, k)[1])
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_keys_in_ascending_order_of_score(rng, brute_force, forced, k):
+    """The worst order: every key is better than all before it."""
+    query = rng.normal(size=D)
+    keys = rng.normal(size=(3000, D))
+    keys = keys[np.argsort(keys @ query)]
+    queries = query + 0.01 * rng.normal(size=(30, D))
+    _, indices = exact_search(keys, queries, k)
+    np.testing.assert_array_equal(indices, brute_force(keys, queries, k)[1])
+
+
+def test_finer_codes_where_many_keys_stay_in(monkeypatch, rng, brute_force):
+    """One coordinate is so large that 8 bits leave nothing of the others."""
+    used = []
+
+    class Watched(Float32Codes):
+        @classmethod
+        def encode_keys(cls, keys):
+            used.append(len(keys))
+            return super().encode_keys(keys)
+
+    monkeypatch.setattr(_scan, "codes_for", lambda *args: [Int8Codes, Watched])
+    keys = rng.normal(size=(8000, D))
+    keys[:, 0] = 3000
+    queries = rng.normal(size=(50, D))
+    queries[:, 0] = 1e-3
+    _, indices = exact_search(keys, queries, 2)
+    np.testing.assert_array_equal(indices, brute_force(keys, queries, 2)[1])
+    assert 0 < sum(used) < 8000
+    used.clear()
+    exact_search(keys[:, 1:], queries[:, 1:], 2)
+    assert not used
+
+
+def test_room_for_candidates_is_bounded(monkeypatch, rng):
+    """All keys are equal: none can be ruled out."""
+    held = []
+
+    def add(self, pairs, add=Candidates._add):
+        add(self, pairs)
+        held.append(self._n_pairs)
+
+    monkeypatch.setattr(Candidates, "_add", add)
+    keys = np.ones((5000, 8))
+    _, indices = exact_search(keys, rng.normal(size=(40, 8)), 2)
+    np.testing.assert_array_equal(indices, [[0, 1]] * 40)
+    assert max(held) <= 40 * (8 * 2 + 64)
+
+
+# --- the choice
+
+
+def test_small_searches_need_no_choice():
+    assert codes_for(100, 100, 8, torch.device("cpu")) == [Float32Codes]
+
+
+def test_choice_goes_from_coarse_to_fine(monkeypatch):
+    seconds = {Int8Codes: 1.0, BFloat16Codes: 3.0, Float32Codes: 2.0}
+    monkeypatch.setattr(_choice, "_seconds", lambda codes, device: seconds[codes])
+    for times, expected in [
+        ((1, 2, 3), [Int8Codes, BFloat16Codes, Float32Codes]),
+        ((1, 4, 3), [Int8Codes, Float32Codes]),
+        ((9, 2, 3), [BFloat16Codes, Float32Codes]),
+        ((9, 9, 3), [Float32Codes]),
+        ((float("inf"), 2, 3), [BFloat16Codes, Float32Codes]),
+    ]:
+        seconds.update(zip(CODES, times, strict=True))
+        _choice._by_speed.cache_clear()
+        assert codes_for(2**20, 2**20, 8, torch.device("cpu")) == expected
+    _choice._by_speed.cache_clear()
+
+
+@pytest.mark.parametrize("fault", ["absent", "cut off", None])
+def test_products_of_integers_have_to_be_exact(monkeypatch, fault):
+    def product(keys, queries, out=None):
+        if fault == "absent":
+            raise RuntimeError("no such kernel")
+        exact = keys.double() @ queries.double().T
+        return (exact.clamp(max=2**15) if fault else exact).to(torch.int32)
+
+    monkeypatch.setattr(Int8Codes, "product", staticmethod(product))
+    seconds = _choice._seconds(Int8Codes, torch.device("cpu"))
+    assert np.isfinite(seconds) == (fault is None)
+
+
+def test_the_choice_is_measured_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(_choice, "_seconds", lambda codes, _: calls.append(codes) or 1)
+    _choice._by_speed.cache_clear()
+    for _ in range(3):
+        codes_for(2**20, 2**20, 8, torch.device("cpu"))
+    assert len(calls) == len(CODES)
+    _choice._by_speed.cache_clear()
