@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.utils import check_array
 
@@ -23,7 +24,7 @@ __all__ = [
 # Rows read at a time when a pass over all of them is needed.
 _BLOCK_ROWS = 16_384
 # Numbers in float64 that stay in the cache of a CPU.
-_CACHED = 2**17
+_CACHED = 2**18
 _LARGEST_NORM = 1e35
 
 
@@ -85,8 +86,9 @@ def squared_norms(keys: np.ndarray) -> np.ndarray:
     """Squared norm of each key, float64, in blocks."""
     squares = np.empty(len(keys))
     for rows in row_blocks(len(keys), max(1, _CACHED // keys.shape[1])):
-        block = np.asarray(keys[rows], dtype=np.float64)
-        squares[rows] = np.einsum("nd,nd->n", block, block)
+        block = np.ascontiguousarray(keys[rows])
+        block = torch.from_numpy(block if block.flags.writeable else block.copy())
+        squares[rows] = block.double().square().sum(dim=1).numpy()
     return squares
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ._codes import GROUP, KeyCodes, QueryCodes
+from ._codes import KeyCodes, QueryCodes
 
 __all__ = ["Candidates", "places"]
 
-# Groups of a tile whose keys are looked at one by one, at a time.
-_CHUNK = 2**13
+# Keys of the groups that reach the threshold are looked at so many at a time.
+_CHUNK = 2**18
 # Errors, relative to the score, that are worth an exact score.
 _ROUGH = 2.0**-10
 
@@ -57,7 +57,7 @@ class Candidates:
         self.threshold = torch.full((n_padded,), -torch.inf, device=device)
         self.threshold[n_queries:] = torch.inf
         self._limit = n_queries * places(k)
-        room = self._limit + _CHUNK * GROUP
+        room = self._limit + _CHUNK
         self._room = (
             torch.empty(room, dtype=torch.int64, device=device),
             torch.empty(room, dtype=torch.int64, device=device),
@@ -81,7 +81,7 @@ class Candidates:
 
         Parameters
         ----------
-        products : Tensor of shape (n_tiles, n_groups, GROUP, width)
+        products : Tensor of shape (n_tiles, n_groups, group, width)
         top : Tensor of shape (n_tiles, n_groups, width)
             Largest product of each group.
         keys, queries : KeyCodes, QueryCodes
@@ -89,7 +89,7 @@ class Candidates:
         first_key, first_tile : int
             Where they are among all keys and tiles.
         """
-        n_tiles, n_groups, width = top.shape
+        n_tiles, n_groups, size_of_group, width = products.shape
         scale = None if keys.scale is None else keys.scale * queries.scale
         top = top.float()
         if scale is not None:
@@ -104,7 +104,7 @@ class Candidates:
             lower = self._first_threshold(products, top, scale, error)
             torch.maximum(threshold, lower, out=threshold)
         reach = (top + error >= threshold[:, None]).nonzero()
-        for some in reach.split(_CHUNK):
+        for some in reach.split(_CHUNK // size_of_group):
             tile, group, column = some.unbind(1)
             scores = products[tile, group, :, column].float()
             if scale is not None:
@@ -112,10 +112,10 @@ class Candidates:
             bound = error[tile, group, column]
             reach = scores + bound[:, None] >= threshold[tile, column, None]
             pair, place = reach.nonzero().unbind(1)
-            key = first_key + group[pair] * GROUP + place
+            key = first_key + group[pair] * size_of_group + place
             query = start + tile * width + column
             new = (query[pair], key, scores[pair, place], bound[pair])
-            if first_key + n_groups * GROUP > self.n_keys:
+            if first_key + n_groups * size_of_group > self.n_keys:
                 new = tuple(x[key < self.n_keys] for x in new)
             self._add(new)
 

@@ -7,14 +7,14 @@ from time import perf_counter
 
 import torch
 
-from ._codes import GROUP, BFloat16Codes, Codes, Float32Codes, Int8Codes
+from ._codes import BFloat16Codes, Codes, Float32Codes, Int8Codes
 
 __all__ = ["codes_for"]
 
 # Key, query pairs below which there is nothing to gain.
 _SMALL = 2**24
-# A tile, large enough to keep all threads busy for about a millisecond.
-_ROWS, _WIDTH = 1024, 256
+# A tile, large enough to keep all units busy, and its width.
+_ROWS, _WIDTH = {"cpu": 1024, "cuda": 2**13}, 256
 _REPEATS = 3
 
 
@@ -41,27 +41,28 @@ def _by_speed(device: torch.device) -> list[type[Codes]]:
 
 def _seconds(codes: type[Codes], device: torch.device) -> float:
     """Time of the product of a tile; infinite where it fails or is not exact."""
+    rows = _ROWS[device.type]
     generator = torch.Generator().manual_seed(0)
     keys, queries = torch.randint(
-        -127, 128, (2, _ROWS, _WIDTH), dtype=torch.int8, generator=generator
-    )
+        -127, 128, (2, rows, _WIDTH), dtype=torch.int8, generator=generator
+    ).to(device)
     # Sums of pairs of products that processors without such units cut off at 16 bits.
     keys[:4] = queries[:4] = 127
     keys[:2] = -127
     expected = keys.double() @ queries.double().T
-    keys, queries = (rows.to(device, codes.dtype) for rows in (keys, queries))
+    keys, queries = keys.to(codes.dtype), queries.to(codes.dtype)
     times = []
     try:
         for _ in range(1 + _REPEATS):
             _wait(device)
             start = perf_counter()
             products = codes.product(keys, queries)
-            products.view(-1, GROUP, _ROWS).amax(dim=1)
+            products.view(-1, 32, rows).amax(dim=1)
             _wait(device)
             times.append(perf_counter() - start)
     except (RuntimeError, AttributeError):  # no such product here
         return float("inf")
-    if codes is Int8Codes and not torch.equal(products.cpu().double(), expected):
+    if codes is Int8Codes and not torch.equal(products.double(), expected):
         return float("inf")
     return min(times)
 

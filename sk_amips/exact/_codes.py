@@ -17,21 +17,19 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["GROUP", "BFloat16Codes", "Float32Codes", "Int8Codes", "KeyCodes"]
+__all__ = ["BFloat16Codes", "Float32Codes", "Int8Codes", "KeyCodes"]
 
-# Keys that share a scale and a bound.
-GROUP = 32
 _UNIT = 2.0**-24
 # Covers what underflows in the squares of a norm; keys and queries are of size one.
 _TINY = 1e-17
 
 
 class KeyCodes(NamedTuple):
-    """Codes of a block of keys, padded to whole groups.
+    """Codes of a block of keys, in groups that share a scale and bounds.
 
     Attributes
     ----------
-    codes : Tensor of shape (n_groups * GROUP, d)
+    codes : Tensor of shape (n_groups * group, d)
     scale : Tensor of shape (n_groups,) or None
         Factor of the products with the codes of a group; None: one.
     size : Tensor of shape (n_groups,)
@@ -103,11 +101,11 @@ class Codes:
         return QueryCodes(codes, scale, size, error + _TINY)
 
     @classmethod
-    def encode_keys(cls, keys: Tensor) -> KeyCodes:
-        """Codes of keys of norm around one or less, of whole groups."""
-        codes, scale, rounding = cls._round_keys(keys)
-        rounding = rounding.view(-1, GROUP).amax(dim=1)
-        size = cls._norms(keys).view(-1, GROUP).amax(dim=1) + rounding + _TINY
+    def encode_keys(cls, keys: Tensor, group: int) -> KeyCodes:
+        """Codes of keys of norm around one or less, in whole groups of that size."""
+        codes, scale, rounding = cls._round_keys(keys, group)
+        rounding = rounding.view(-1, group).amax(dim=1)
+        size = cls._norms(keys).view(-1, group).amax(dim=1) + rounding + _TINY
         # The last two stand for the conversion to float32, and for underflow.
         return KeyCodes(codes, scale, size, rounding + 8 * _UNIT * size + _TINY)
 
@@ -128,8 +126,8 @@ class Float32Codes(Codes):
         return queries, 1.0, torch.zeros_like(queries[:, 0])
 
     @classmethod
-    def encode_keys(cls, keys: Tensor) -> KeyCodes:
-        size = cls._norms(keys).view(-1, GROUP).amax(dim=1) + _TINY
+    def encode_keys(cls, keys: Tensor, group: int) -> KeyCodes:
+        size = cls._norms(keys).view(-1, group).amax(dim=1) + _TINY
         return KeyCodes(keys, None, size, 8 * _UNIT * size + _TINY)
 
 
@@ -149,7 +147,7 @@ class BFloat16Codes(Codes):
         return codes, 1.0, rounding
 
     @classmethod
-    def _round_keys(cls, keys):
+    def _round_keys(cls, keys, group):
         codes, rounding = cls._round(keys)
         return codes, None, rounding
 
@@ -184,15 +182,15 @@ class Int8Codes(Codes):
         return codes, 1 / 127, cls._norms(exact.sub_(rounded)) / 127
 
     @classmethod
-    def _round_keys(cls, keys):
-        groups = keys.view(-1, GROUP * keys.shape[1])
+    def _round_keys(cls, keys, group):
+        groups = keys.view(-1, group * keys.shape[1])
         scale = groups.abs().amax(dim=1) / 127
         scale = torch.where(scale > _TINY, scale, 1.0)
         exact = groups / scale[:, None]
         rounded = exact.round()
         codes = rounded.to(torch.int8).view(keys.shape)
         rounding = cls._norms(exact.sub_(rounded).view(keys.shape))
-        return codes, scale, rounding * scale.repeat_interleave(GROUP)
+        return codes, scale, rounding * scale.repeat_interleave(group)
 
 
 def _full_precision() -> bool:

@@ -12,7 +12,6 @@ from .._device import resolve_device
 from .._validation import row_blocks
 from ..partition import Partition
 from ._blocks import memory_budget, over_query_blocks
-from ._scan import query_scales
 
 __all__ = ["partition_search"]
 
@@ -89,7 +88,9 @@ def _search_block(
     device: torch.device,
     with_indices: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    unit = query_scales(queries)
+    # Dividing by the largest coordinate keeps the scores in float32's range.
+    unit = np.abs(queries).max(axis=1, keepdims=True)
+    unit[unit == 0] = 1
     scaled = torch.from_numpy((queries / unit).astype(np.float32)).to(device)
     shape = (partition.n_partitions, len(queries))
     scores = torch.full(shape, -torch.inf, device=device)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from .._validation import row_blocks
-from ._codes import GROUP
 from ._rescore import pair_scores
 
 __all__ = ["Reader"]
@@ -64,7 +63,7 @@ class Reader:
         """Bytes of the keys on another device than the CPU."""
         return 0 if self._resident is None else self._resident.nbytes
 
-    def block(self, rows: slice) -> Tensor:
+    def block(self, rows: slice, group: int) -> Tensor:
         """Some keys over the unit, in float32; the last one fills the last group."""
         if self._resident is not None:
             block = self._resident[rows]
@@ -74,27 +73,29 @@ class Reader:
             if self.unit != 1:
                 block = block / self.unit
             block = _as_tensor(block.astype(np.float32, copy=False)).to(self.device)
-        lacking = -len(block) % GROUP
+        lacking = -len(block) % group
         if lacking:
             block = torch.cat([block, block[-1:].expand(lacking, -1)])
         return block
 
-    def shift(self, rows: slice) -> Tensor | None:
+    def shift(self, rows: slice, group: int) -> Tensor | None:
         """Offsets of some keys over the unit, for whole groups."""
         if self.offset is None:
             return None
         shift = np.asarray(self.offset[rows] / self.unit, dtype=np.float32)
-        shift = np.pad(shift, (0, -len(shift) % GROUP), mode="edge")
+        shift = np.pad(shift, (0, -len(shift) % group), mode="edge")
         return torch.from_numpy(shift).to(self.device)
 
-    def pair_scores(self, queries: np.ndarray, key: Tensor, query: Tensor) -> Tensor:
+    def queries(self, queries: np.ndarray) -> Tensor:
+        """Queries on the device."""
+        return _as_tensor(queries).to(self.device)
+
+    def pair_scores(self, queries: Tensor, key: Tensor, query: Tensor) -> Tensor:
         """Scores in float64 of pairs of a key and a query, given by their rows."""
         if self._resident is None:
-            scores = pair_scores(
-                self.keys, queries, key.cpu().numpy(), query.cpu().numpy(), self.offset
-            )
+            rows = [x.cpu().numpy() for x in (queries, key, query)]
+            scores = pair_scores(self.keys, *rows, self.offset)
             return torch.from_numpy(scores).to(self.device)
-        queries = _as_tensor(queries).to(self.device)
         scores = torch.empty(len(key), dtype=torch.float64, device=self.device)
         lacking = -len(key) % _CHUNK
         key, query = (torch.cat([x, x.new_zeros(lacking)]) for x in (key, query))

@@ -12,46 +12,38 @@ from torch.nn import functional as F
 from .._validation import row_blocks
 from ._candidates import Candidates
 from ._choice import codes_for
-from ._codes import GROUP, Codes, Float32Codes, KeyCodes, QueryCodes
+from ._codes import Codes, Float32Codes, KeyCodes, QueryCodes
 from ._reader import Reader
 
-__all__ = ["query_scales", "scan"]
+__all__ = ["scan"]
 
-# Height and width of a tile that stays in the cache of a CPU, and how many are looked
-# at together: the look's many small steps are then worth starting.
-_CPU_TILES = (1024, 512, 8)
+# Height and width of a tile that stays in the cache of a CPU; how many are looked at
+# together, so that the look's many small steps are worth starting; keys of a group.
+_CPU_TILES = (1024, 512, 8, 32)
 # A GPU wants tiles that keep all its units busy for milliseconds.
-_GPU_TILES = (2**16, 2**14, 1)
-
-
-def query_scales(queries: np.ndarray) -> np.ndarray:
-    """Largest coordinate of each query, (n, 1), one for a zero query.
-
-    Dividing by it keeps the order of the scores, and keeps them in float32's range.
-    """
-    largest = np.abs(queries).max(axis=1, keepdims=True)
-    return np.where(largest > 0, largest, 1)
+_GPU_TILES = (2**16, 2**14, 1, 128)
 
 
 def scan(
-    reader: Reader, queries: np.ndarray, k: int, budget: int
+    reader: Reader, queries: Tensor, unit: Tensor, k: int, budget: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Exact top k of queries that are not zero: scores float64 and indices int64.
+    """Exact top k of queries: scores float64 and indices int64.
 
     Parameters
     ----------
     reader : Reader
         The keys.
-    queries : ndarray of shape (n, d)
+    queries : Tensor of shape (n, d)
+        Queries, on the device of the reader.
+    unit : Tensor of shape (n,), dtype float64
+        Largest coordinate of each query, not zero. Dividing by it keeps the order of
+        the scores, and keeps them in float32's range.
     k : int
     budget : int
-        Bytes for a tile.
+        Bytes for tiles.
     """
-    plain = reader.offset is None
-    unit = query_scales(queries) if plain else np.ones((len(queries), 1))
-    scaled = torch.from_numpy((queries / unit).astype(np.float32)).to(reader.device)
-    unit = torch.from_numpy(unit[:, 0].astype(np.float64)).to(reader.device)
-    unit *= reader.unit
+    scaled = (queries / unit[:, None].to(queries)).float()
+    unit = unit * reader.unit
 
     def exact(key, query):
         return reader.pair_scores(queries, key, query) / unit[query]
@@ -60,9 +52,9 @@ def scan(
     tiles = Tiles.within(budget, n_queries, reader.device)
     scaled = F.pad(scaled, (0, 0, 0, tiles.n * tiles.width - n_queries))
     candidates = Candidates(n_queries, n_keys, k, len(scaled), exact, reader.device)
-    finer = (
-        codes_for(n_keys, *queries.shape, reader.device) if plain else [Float32Codes]
-    )
+    finer = codes_for(n_keys, *queries.shape, reader.device)
+    if reader.offset is not None:
+        finer = [Float32Codes]
     codes = None
     tighten_at = tiles.height
     for some in row_blocks(n_keys, tiles.height):
@@ -71,8 +63,8 @@ def scan(
             candidates.overflowed = False
             coded = codes.encode_queries(scaled)
             room = tiles.room(codes.product_dtype, reader.device)
-        keys = codes.encode_keys(reader.block(some))
-        shift = reader.shift(some)
+        keys = codes.encode_keys(reader.block(some, tiles.group), tiles.group)
+        shift = reader.shift(some, tiles.group)
         for few in row_blocks(tiles.n, tiles.at_once):
             part = coded.rows(slice(few.start * tiles.width, few.stop * tiles.width))
             products, top = tiles.multiply(codes, keys, part, room, shift)
@@ -95,25 +87,28 @@ class Tiles(NamedTuple):
         Keys and queries of a tile.
     at_once : int
         Tiles whose products are looked at together.
+    group : int
+        Keys that share bounds, of which only the largest product is looked at.
     """
 
     n: int
     height: int
     width: int
     at_once: int
+    group: int
 
     @classmethod
     def within(cls, budget: int, n_queries: int, device: torch.device) -> Tiles:
         """Tiles whose products take a share of a number of bytes."""
         on_cpu = device.type == "cpu"
-        height, width, at_once = _CPU_TILES if on_cpu else _GPU_TILES
+        height, width, at_once, group = _CPU_TILES if on_cpu else _GPU_TILES
         # Four bytes a product, and as much for the copies that a worst case makes.
         share = budget // 8
-        while height * width > share and height > 2 * GROUP:
+        while height * width > share and height > 2 * group:
             height, width = height // 2, max(1, width // 2)
         n = -(-n_queries // width)
         at_once = max(1, min(at_once, n, share // (height * width)))
-        return cls(n, height, -(-n_queries // n), at_once)
+        return cls(n, height, -(-n_queries // n), at_once, group)
 
     def room(self, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Room for the products of the tiles of one look."""
@@ -129,7 +124,7 @@ class Tiles(NamedTuple):
         shift: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Products of some tiles, and the largest of each group of keys."""
-        shape = len(queries.codes) // self.width, -1, GROUP, self.width
+        shape = len(queries.codes) // self.width, -1, self.group, self.width
         products = room[: len(keys.codes) * len(queries.codes)].view(shape)
         top = products.new_empty(len(products), products.shape[1], self.width)
         for tile, largest, some in zip(
@@ -137,7 +132,7 @@ class Tiles(NamedTuple):
         ):
             codes.product(keys.codes, some, tile.flatten(0, 1))
             if shift is not None:
-                tile += shift.view(-1, GROUP, 1)
+                tile += shift.view(-1, self.group, 1)
             # While the tile is in the cache.
             torch.amax(tile, dim=1, out=largest)
         return products, top

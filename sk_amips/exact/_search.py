@@ -146,10 +146,18 @@ def _search_block(
     reader: Reader, queries: np.ndarray, *, k: int, budget: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Top k of one block of queries: scores float64 and indices int64."""
-    # To a zero query all keys are equal, unless there are offsets.
+    rows = reader.queries(queries)
+    largest = rows.abs().amax(dim=1).double()
+    if reader.offset is not None:
+        return scan(reader, rows, torch.ones_like(largest), k, budget)
+    some = largest > 0
+    if some.all():
+        return scan(reader, rows, largest, k, budget)
+    # To a zero query all keys are equal.
     scores = np.zeros((len(queries), k))
     indices = np.tile(np.arange(k), (len(queries), 1))
-    rows = queries.any(axis=1) if reader.offset is None else slice(None)
-    if len(queries[rows]):
-        scores[rows], indices[rows] = scan(reader, queries[rows], k, budget)
+    if some.any():
+        found = scan(reader, rows[some], largest[some], k, budget)
+        some = some.cpu().numpy()
+        scores[some], indices[some] = found
     return scores, indices

@@ -365,7 +365,7 @@ def test_searched_targets_are_kept(monkeypatch, tmp_path, make, log, params):
     """The second fit reads them, and learns the same."""
     first = make(memory=str(tmp_path), **params).fit(log.train)
     monkeypatch.setattr("sk_amips.exact._search.scan", None)
-    monkeypatch.setattr("sk_amips.exact._per_partition.query_scales", None)
+    monkeypatch.setattr("sk_amips.exact._per_partition._tile", None)
     second = make(memory=str(tmp_path), **params).fit(log.train)
     np.testing.assert_array_equal(second.transform(log.test), first.transform(log.test))
     with pytest.raises(TypeError):

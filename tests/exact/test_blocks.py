@@ -91,7 +91,7 @@ def test_an_interrupted_search_goes_on(tmp_path, small_blocks, queries):
 def test_lists_are_stored_too(tmp_path, monkeypatch, keys, queries):
     partition = spherical_kmeans(keys, 5)
     first = partition_search(keys, queries, partition, memory=str(tmp_path))
-    monkeypatch.setattr("sk_amips.exact._per_partition.query_scales", None)
+    monkeypatch.setattr("sk_amips.exact._per_partition._tile", None)
     second = partition_search(keys, queries, partition, memory=str(tmp_path))
     for ours, theirs in zip(second, first, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -6,8 +6,9 @@ from sk_amips import exact_search
 from sk_amips.exact import _choice, _scan
 from sk_amips.exact._candidates import Candidates
 from sk_amips.exact._choice import codes_for
-from sk_amips.exact._codes import GROUP, BFloat16Codes, Float32Codes, Int8Codes
+from sk_amips.exact._codes import BFloat16Codes, Float32Codes, Int8Codes
 
+GROUP = 32
 CODES = [Int8Codes, BFloat16Codes, Float32Codes]
 D = 40
 
@@ -48,7 +49,7 @@ def test_products_are_within_their_bounds(rng, codes, kind):
     queries = rows_of(kind, rng, 50)
     queries = queries[queries.any(axis=1)]
     queries /= np.abs(queries).max(axis=1, keepdims=True)
-    key_codes = codes.encode_keys(torch.from_numpy(keys.astype(np.float32)))
+    key_codes = codes.encode_keys(torch.from_numpy(keys.astype(np.float32)), GROUP)
     query_codes = codes.encode_queries(torch.from_numpy(queries.astype(np.float32)))
     products = codes.product(key_codes.codes, query_codes.codes).double()
     products = products.view(-1, GROUP, len(queries))
@@ -106,9 +107,9 @@ def test_finer_codes_where_many_keys_stay_in(monkeypatch, rng, brute_force):
 
     class Watched(Float32Codes):
         @classmethod
-        def encode_keys(cls, keys):
+        def encode_keys(cls, keys, group):
             used.append(len(keys))
-            return super().encode_keys(keys)
+            return super().encode_keys(keys, group)
 
     monkeypatch.setattr(_scan, "codes_for", lambda *args: [Int8Codes, Watched])
     keys = rng.normal(size=(8000, D))
