@@ -12,7 +12,7 @@ from ._codes import KeyCodes, QueryCodes
 __all__ = ["Candidates", "places"]
 
 # Keys of the groups that reach the threshold are looked at so many at a time.
-_CHUNK = 2**18
+_CHUNK = {"cpu": 2**18, "cuda": 2**25}
 # Errors, relative to the score, that are worth an exact score.
 _ROUGH = 2.0**-10
 
@@ -57,7 +57,8 @@ class Candidates:
         self.threshold = torch.full((n_padded,), -torch.inf, device=device)
         self.threshold[n_queries:] = torch.inf
         self._limit = n_queries * places(k)
-        room = self._limit + _CHUNK
+        self._chunk = _CHUNK[device.type]
+        room = self._limit + self._chunk
         self._room = (
             torch.empty(room, dtype=torch.int64, device=device),
             torch.empty(room, dtype=torch.int64, device=device),
@@ -104,7 +105,7 @@ class Candidates:
             lower = self._first_threshold(products, top, scale, error)
             torch.maximum(threshold, lower, out=threshold)
         reach = (top + error >= threshold[:, None]).nonzero()
-        for some in reach.split(_CHUNK // size_of_group):
+        for some in reach.split(self._chunk // size_of_group):
             tile, group, column = some.unbind(1)
             scores = products[tile, group, :, column].float()
             if scale is not None:
