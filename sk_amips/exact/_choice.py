@@ -15,7 +15,8 @@ __all__ = ["codes_for"]
 _SMALL = 2**24
 # A tile, large enough to keep all units busy, and its width.
 _ROWS, _WIDTH = {"cpu": 1024, "cuda": 2**13}, 256
-_REPEATS = 3
+# So many that all codes are measured in a quiet moment too.
+_REPEATS = 10
 
 
 def codes_for(n_keys: int, n_queries: int, d: int, device: torch.device) -> list:
@@ -31,16 +32,16 @@ def _by_speed(device: torch.device) -> list[type[Codes]]:
 
     All give the same results, so that a wrong measurement costs time and nothing else.
     """
-    chosen, fastest = [Float32Codes], _seconds(Float32Codes, device)
+    seconds = _measure(device)
+    chosen = [Float32Codes]
     for codes in (BFloat16Codes, Int8Codes):
-        seconds = _seconds(codes, device)
-        if seconds < fastest:
-            chosen, fastest = [codes, *chosen], seconds
+        if seconds.get(codes, float("inf")) < seconds[chosen[0]]:
+            chosen = [codes, *chosen]
     return chosen
 
 
-def _seconds(codes: type[Codes], device: torch.device) -> float:
-    """Time of the product of a tile; infinite where it fails or is not exact."""
+def _measure(device: torch.device) -> dict[type[Codes], float]:
+    """Seconds for a tile of each kind of codes that this device has."""
     rows = _ROWS[device.type]
     generator = torch.Generator().manual_seed(0)
     keys, queries = torch.randint(
@@ -49,22 +50,25 @@ def _seconds(codes: type[Codes], device: torch.device) -> float:
     # Sums of pairs of products that processors without such units cut off at 16 bits.
     keys[:4] = queries[:4] = 127
     keys[:2] = -127
-    expected = keys.double() @ queries.double().T
-    keys, queries = keys.to(codes.dtype), queries.to(codes.dtype)
-    times = []
-    try:
-        for _ in range(1 + _REPEATS):
+    tiles, seconds = {}, {}
+    for codes in (Float32Codes, BFloat16Codes, Int8Codes):
+        tile = keys.to(codes.dtype), queries.to(codes.dtype)
+        try:
+            products = codes.product(*tile)
+        except (RuntimeError, AttributeError):  # no such product here
+            continue
+        if codes is not Int8Codes or torch.equal(
+            products.double(), keys.double() @ queries.double().T
+        ):
+            tiles[codes], seconds[codes] = tile, float("inf")
+    for _ in range(_REPEATS):
+        for codes, tile in tiles.items():
             _wait(device)
             start = perf_counter()
-            products = codes.product(keys, queries)
-            products.view(-1, 32, rows).amax(dim=1)
+            codes.product(*tile).view(-1, 32, rows).amax(dim=1)
             _wait(device)
-            times.append(perf_counter() - start)
-    except (RuntimeError, AttributeError):  # no such product here
-        return float("inf")
-    if codes is Int8Codes and not torch.equal(products.double(), expected):
-        return float("inf")
-    return min(times)
+            seconds[codes] = min(seconds[codes], perf_counter() - start)
+    return seconds
 
 
 def _wait(device: torch.device) -> None:

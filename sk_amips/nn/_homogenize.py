@@ -30,7 +30,14 @@ def split_direction(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def unit_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """:func:`split_direction` of a matrix: float64 norms, float32 unit vectors."""
-    norm, unit = split_direction(torch.from_numpy(np.array(x, dtype=np.float64)))
+    if x.dtype != np.float32:
+        norm, unit = split_direction(torch.from_numpy(np.array(x, dtype=np.float64)))
+    else:
+        # Squares of float32 stay in float64's range.
+        x = np.ascontiguousarray(x)
+        rows = torch.from_numpy(x if x.flags.writeable else x.copy()).double()
+        norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        unit = rows.div_(torch.where(norm > 0, norm, 1.0))
     return norm.numpy(), unit.to(torch.float32).numpy()
 
 

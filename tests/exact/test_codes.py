@@ -147,16 +147,18 @@ def test_small_searches_need_no_choice():
 
 
 def test_choice_goes_from_coarse_to_fine(monkeypatch):
-    seconds = {Int8Codes: 1.0, BFloat16Codes: 3.0, Float32Codes: 2.0}
-    monkeypatch.setattr(_choice, "_seconds", lambda codes, device: seconds[codes])
+    seconds = {}
+    monkeypatch.setattr(_choice, "_measure", lambda device: seconds)
     for times, expected in [
         ((1, 2, 3), [Int8Codes, BFloat16Codes, Float32Codes]),
         ((1, 4, 3), [Int8Codes, Float32Codes]),
         ((9, 2, 3), [BFloat16Codes, Float32Codes]),
         ((9, 9, 3), [Float32Codes]),
-        ((float("inf"), 2, 3), [BFloat16Codes, Float32Codes]),
+        ((None, 2, 3), [BFloat16Codes, Float32Codes]),
     ]:
-        seconds.update(zip(CODES, times, strict=True))
+        measured = zip(CODES, times, strict=True)
+        seconds.clear()
+        seconds.update((codes, t) for codes, t in measured if t is not None)
         _choice._by_speed.cache_clear()
         assert codes_for(2**20, 2**20, 8, torch.device("cpu")) == expected
     _choice._by_speed.cache_clear()
@@ -171,15 +173,15 @@ def test_products_of_integers_have_to_be_exact(monkeypatch, fault):
         return (exact.clamp(max=2**15) if fault else exact).to(torch.int32)
 
     monkeypatch.setattr(Int8Codes, "product", staticmethod(product))
-    seconds = _choice._seconds(Int8Codes, torch.device("cpu"))
-    assert np.isfinite(seconds) == (fault is None)
+    assert (Int8Codes in _choice._measure(torch.device("cpu"))) == (fault is None)
 
 
 def test_the_choice_is_measured_once(monkeypatch):
     calls = []
-    monkeypatch.setattr(_choice, "_seconds", lambda codes, _: calls.append(codes) or 1)
+    seconds = dict.fromkeys(CODES, 1.0)
+    monkeypatch.setattr(_choice, "_measure", lambda _: calls.append(1) or seconds)
     _choice._by_speed.cache_clear()
     for _ in range(3):
         codes_for(2**20, 2**20, 8, torch.device("cpu"))
-    assert len(calls) == len(CODES)
+    assert len(calls) == 1
     _choice._by_speed.cache_clear()
