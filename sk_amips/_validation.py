@@ -14,6 +14,7 @@ from .nn import unit_rows
 __all__ = [
     "KeyNorms",
     "as_keys",
+    "as_tensor",
     "check_same_width",
     "key_norms",
     "row_blocks",
@@ -74,6 +75,13 @@ def as_keys(keys) -> np.ndarray:
     )
 
 
+def as_tensor(rows: np.ndarray) -> torch.Tensor:
+    """Rows as a tensor, without a copy where torch takes them as they are."""
+    native = rows.dtype.isnative and rows.dtype.kind in "fi" and rows.itemsize <= 8
+    rows = np.ascontiguousarray(rows, dtype=None if native else np.float64)
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
+
+
 def row_norms(rows: np.ndarray) -> np.ndarray:
     """Norm of each row, float64 of shape (n, 1), in blocks; no square overflows."""
     norms = np.empty((len(rows), 1))
@@ -86,9 +94,7 @@ def squared_norms(keys: np.ndarray) -> np.ndarray:
     """Squared norm of each key, float64, in blocks."""
     squares = np.empty(len(keys))
     for rows in row_blocks(len(keys), max(1, _CACHED // keys.shape[1])):
-        block = np.ascontiguousarray(keys[rows])
-        block = torch.from_numpy(block if block.flags.writeable else block.copy())
-        squares[rows] = block.double().square().sum(dim=1).numpy()
+        squares[rows] = as_tensor(keys[rows]).double().square().sum(dim=1).numpy()
     return squares
 
 

@@ -25,6 +25,8 @@ RESERVED = {
     "iterator_valid",
     "train_split",
     "warm_start",
+    "execution",
+    "precision",
 }
 
 
@@ -98,7 +100,8 @@ def _is_faster_fused(params: dict) -> bool:
     """Whether the optimizer has a fused form that is faster, also on a CPU."""
     # Of SGD it is not. A user's choice of another form excludes the fused one.
     has_one = params["optimizer"] in (torch.optim.Adam, torch.optim.AdamW)
-    return has_one and not params.get("optimizer__foreach")
+    excluded = ("foreach", "differentiable")
+    return has_one and not any(params.get(f"optimizer__{name}") for name in excluded)
 
 
 def module_params(estimator) -> dict:

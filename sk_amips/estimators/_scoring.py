@@ -37,7 +37,7 @@ def validation_metrics(
             return routing_recall(scores, lists, p, sample_weight=weight)
 
     elif scoring == "match_rate":
-        exact, _ = estimator._top_k(queries, 1)
+        exact, _ = estimator._top_k(queries, 1, memory=estimator.memory)
 
         def metric():
             found, _ = estimator._answer(queries, 1)

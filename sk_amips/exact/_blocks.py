@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,10 +16,9 @@ __all__ = ["memory_budget", "over_query_blocks"]
 
 # Bytes for everything that a search holds, on a CPU.
 _CPU_MEMORY = 2**28
-# Fewer queries at a time are never worth the memory that they spare.
-_FEWEST = 64
-# Queries whose results are stored together.
-_STORED = 2**14
+# Queries whose results are stored together, and the version of those results: one more
+# whenever a search would answer differently.
+_STORED, _VERSION = 2**14, 1
 
 Found = tuple[np.ndarray, np.ndarray | None]
 
@@ -65,18 +65,14 @@ def over_query_blocks(
     indices : ndarray of shape (n, m), dtype int64, or None
     """
     n = len(queries)
-    size = min(max(size, _FEWEST), -(-n // effective_n_jobs(n_jobs)))
     if memory is not None:
-        size = min(size, _STORED)
-        stored = check_memory(memory).cache(_search_stored, ignore=["search"])
-        key = hash(problem, coerce_mmap=True)
+        search = _stored(partial(over_query_blocks, search, size=size), memory, problem)
+        size = _STORED
+    size = max(1, min(size, -(-n // effective_n_jobs(n_jobs))))
     results = []
 
     def fill(rows: slice) -> None:
-        if memory is None:
-            found = search(queries[rows])
-        else:
-            found = stored(search, np.asarray(queries[rows]), key)
+        found = search(queries[rows])
         if not results:
             results.extend(_room_for(found, n, queries.dtype))
         for result, part in zip(results, found, strict=True):
@@ -85,7 +81,8 @@ def over_query_blocks(
 
     first, *others = row_blocks(n, size)
     fill(first)
-    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fill)(rows) for rows in others)
+    # Processes would fill copies of the results.
+    Parallel(n_jobs=n_jobs, require="sharedmem")(delayed(fill)(r) for r in others)
     return tuple(results)
 
 
@@ -93,6 +90,13 @@ def _room_for(found: Found, n: int, dtype: np.dtype) -> Found:
     scores, indices = found
     room = np.empty((n, scores.shape[1]), dtype=dtype)
     return room, None if indices is None else np.empty(room.shape, dtype=indices.dtype)
+
+
+def _stored(search: Callable, memory, problem: tuple) -> Callable:
+    """A search whose results are read where the same has been searched before."""
+    stored = check_memory(memory).cache(_search_stored, ignore=["search"])
+    key = hash((_VERSION, problem), coerce_mmap=True)
+    return lambda queries: stored(search, np.asarray(queries), key)
 
 
 def _search_stored(search: Callable, queries: np.ndarray, problem: str) -> Found:

@@ -13,6 +13,8 @@ __all__ = ["Candidates", "places"]
 
 # Keys of the groups that reach the threshold are looked at so many at a time.
 _CHUNK = {"cpu": 2**18, "cuda": 2**25}
+# Bytes that looking at one of them takes.
+_BYTES_A_KEY = 128
 # Errors, relative to the score, that are worth an exact score.
 _ROUGH = 2.0**-10
 
@@ -36,9 +38,11 @@ class Candidates:
     n_padded : int
         Number of queries with those that fill the last tile, which want nothing.
     exact : callable
-        ``exact(key, query)`` gives the exact scores of pairs, float64, in the units of
-        the bounds.
-    device : torch.device
+        ``exact(key, query)`` gives the exact scores of pairs, float64.
+    unit : Tensor of shape (n_queries,), dtype float64
+        What exact scores are divided by to be those of the codes.
+    budget : int
+        Bytes for looking at keys.
     """
 
     def __init__(
@@ -48,22 +52,27 @@ class Candidates:
         k: int,
         n_padded: int,
         exact: Callable[[Tensor, Tensor], Tensor],
-        device: torch.device,
+        unit: Tensor,
+        budget: int,
     ):
+        device = unit.device
         self.k = k
         self.n_keys = n_keys
         self.n_queries = n_queries
         self.exact = exact
-        self.threshold = torch.full((n_padded,), -torch.inf, device=device)
+        self.unit = unit
+        self.threshold = torch.full(
+            (n_padded,), -torch.inf, dtype=torch.float32, device=device
+        )
         self.threshold[n_queries:] = torch.inf
-        self._limit = n_queries * places(k)
-        self._chunk = _CHUNK[device.type]
+        self._limit = n_queries * min(places(k), n_keys)
+        self._chunk = max(2**10, min(_CHUNK[device.type], budget // _BYTES_A_KEY))
         room = self._limit + self._chunk
         self._room = (
             torch.empty(room, dtype=torch.int64, device=device),
             torch.empty(room, dtype=torch.int64, device=device),
-            torch.empty(room, device=device),
-            torch.empty(room, device=device),
+            torch.empty(room, dtype=torch.float32, device=device),
+            torch.empty(room, dtype=torch.float32, device=device),
         )
         self._n_pairs = 0
         # Whether room was lacking although no candidate could be ruled out.
@@ -97,6 +106,8 @@ class Candidates:
             top *= scale[:, None]
         size, error = (x.view(n_tiles, 1, width) for x in (queries.size, queries.error))
         error = (keys.error[:, None] * size).addcmul_(keys.size[:, None], error)
+        if keys.slack is not None:
+            error += keys.slack[:, None]
         start = first_tile * width
         threshold = self.threshold[start : start + n_tiles * width].view(n_tiles, width)
         if self.k == 1:
@@ -105,7 +116,7 @@ class Candidates:
             lower = self._first_threshold(products, top, scale, error)
             torch.maximum(threshold, lower, out=threshold)
         reach = (top + error >= threshold[:, None]).nonzero()
-        for some in reach.split(self._chunk // size_of_group):
+        for some in reach.split(max(1, self._chunk // size_of_group)):
             tile, group, column = some.unbind(1)
             scores = products[tile, group, :, column].float()
             if scale is not None:
@@ -176,8 +187,8 @@ class Candidates:
 
     def _settle(self, pairs: Tensor, exact: Tensor) -> None:
         """Put exact scores in place of bounds."""
-        _, _, score, error = self._pairs()
-        score[pairs] = exact.float()
+        query, _, score, error = self._pairs()
+        score[pairs] = (exact / self.unit[query[pairs]]).float()
         error[pairs] = score[pairs].abs() * 2.0**-22
 
     def _condense(self) -> None:

@@ -16,6 +16,7 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["BFloat16Codes", "Float32Codes", "Int8Codes", "KeyCodes"]
 
@@ -36,12 +37,15 @@ class KeyCodes(NamedTuple):
         Bound on the norms of the keys of a group, and of what their codes stand for.
     error : Tensor of shape (n_groups,)
         Bound on the norm of what the code of a key of the group leaves out.
+    slack : Tensor of shape (n_groups,) or None
+        Bound on an error that does not depend on the query.
     """
 
     codes: Tensor
     scale: Tensor | None
     size: Tensor
     error: Tensor
+    slack: Tensor | None = None
 
 
 class QueryCodes(NamedTuple):
@@ -79,7 +83,7 @@ class Codes:
 
     # Bound on the rounding of a product, relative to the norms, for d coordinates.
     @classmethod
-    def product_error(cls, d: int) -> float:
+    def product_error(cls, d: int, *, on_cpu: bool) -> float:
         raise NotImplementedError
 
     @staticmethod
@@ -97,7 +101,8 @@ class Codes:
         """Codes of queries whose largest coordinate is one."""
         codes, scale, rounding = cls._round_queries(queries)
         size = cls._norms(queries) + rounding + _TINY
-        error = rounding + (cls.product_error(queries.shape[1]) + 8 * _UNIT) * size
+        relative = cls.product_error(queries.shape[1], on_cpu=not queries.is_cuda)
+        error = rounding + (relative + 8 * _UNIT) * size
         return QueryCodes(codes, scale, size, error + _TINY)
 
     @classmethod
@@ -116,9 +121,10 @@ class Float32Codes(Codes):
     dtype = product_dtype = torch.float32
 
     @classmethod
-    def product_error(cls, d: int) -> float:
-        # Both factors and the sum of d products; TF32 would shorten the factors.
-        factors = _UNIT if _full_precision() else 2.0**-10
+    def product_error(cls, d: int, *, on_cpu: bool) -> float:
+        # Both factors and the sum of d products. Where torch may shorten the factors,
+        # which other threads can ask for at any time, that is at most to bfloat16.
+        factors = _UNIT if on_cpu and _full_precision() else 2.0**-8
         return 2 * factors + 2 * (d + 4) * _UNIT
 
     @classmethod
@@ -137,7 +143,7 @@ class BFloat16Codes(Codes):
     dtype = product_dtype = torch.bfloat16
 
     @classmethod
-    def product_error(cls, d: int) -> float:
+    def product_error(cls, d: int, *, on_cpu: bool) -> float:
         # The sums are of float32, which no library splits for tiles as large as ours;
         # the result is rounded to bfloat16.
         return 2.0**-8 + 2 * (d + 4) * _UNIT
@@ -168,7 +174,7 @@ class Int8Codes(Codes):
     dtype, product_dtype = torch.int8, torch.int32
 
     @classmethod
-    def product_error(cls, d: int) -> float:
+    def product_error(cls, d: int, *, on_cpu: bool) -> float:
         return 0.0
 
     @staticmethod
@@ -179,7 +185,7 @@ class Int8Codes(Codes):
     def _round_queries(cls, queries):
         exact = queries * 127
         rounded = exact.round()
-        codes = rounded.to(torch.int8)
+        codes = _whole(rounded.to(torch.int8))
         return codes, 1 / 127, cls._norms(exact.sub_(rounded)) / 127
 
     @classmethod
@@ -189,9 +195,14 @@ class Int8Codes(Codes):
         scale = torch.where(scale > _TINY, scale, 1.0)
         exact = groups / scale[:, None]
         rounded = exact.round()
-        codes = rounded.to(torch.int8).view(keys.shape)
+        codes = _whole(rounded.to(torch.int8).view(keys.shape))
         rounding = cls._norms(exact.sub_(rounded).view(keys.shape))
         return codes, scale, rounding * scale.repeat_interleave(group)
+
+
+def _whole(codes: Tensor) -> Tensor:
+    """Codes of a width that products of integers can do with."""
+    return F.pad(codes, (0, -codes.shape[1] % 8))
 
 
 def _full_precision() -> bool:

@@ -93,7 +93,7 @@ def _search_block(
     unit[unit == 0] = 1
     scaled = torch.from_numpy((queries / unit).astype(np.float32)).to(device)
     shape = (partition.n_partitions, len(queries))
-    scores = torch.full(shape, -torch.inf, device=device)
+    scores = torch.full(shape, -torch.inf, dtype=torch.float32, device=device)
     rows = torch.empty(shape, dtype=torch.int64, device=device)
     height, width = _tile(budget, device)
     for j in range(partition.n_partitions):

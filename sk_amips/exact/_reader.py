@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._validation import row_blocks
+from .._validation import as_tensor, row_blocks
 from ._rescore import pair_scores
 
 __all__ = ["Reader"]
@@ -56,7 +56,7 @@ class Reader:
                 device=self.device,
             )
             for rows in row_blocks(len(self.keys)):
-                self._resident[rows] = _as_tensor(self.keys[rows]).to(self.device)
+                self._resident[rows] = as_tensor(self.keys[rows]).to(self.device)
 
     @property
     def n_resident_bytes(self) -> int:
@@ -67,12 +67,16 @@ class Reader:
         """Some keys over the unit, in float32; the last one fills the last group."""
         if self._resident is not None:
             block = self._resident[rows]
+            if block.dtype == torch.float16:
+                block = block.float()
             block = (block / self.unit if self.unit != 1 else block).float()
         else:
             block = self.keys[rows]
+            if block.dtype == np.float16:
+                block = block.astype(np.float32)
             if self.unit != 1:
                 block = block / self.unit
-            block = _as_tensor(block.astype(np.float32, copy=False)).to(self.device)
+            block = as_tensor(block.astype(np.float32, copy=False)).to(self.device)
         lacking = -len(block) % group
         if lacking:
             block = torch.cat([block, block[-1:].expand(lacking, -1)])
@@ -88,7 +92,7 @@ class Reader:
 
     def queries(self, queries: np.ndarray) -> Tensor:
         """Queries on the device."""
-        return _as_tensor(queries).to(self.device)
+        return as_tensor(queries).to(self.device)
 
     def pair_scores(self, queries: Tensor, key: Tensor, query: Tensor) -> Tensor:
         """Scores in float64 of pairs of a key and a query, given by their rows."""
@@ -108,9 +112,3 @@ class Reader:
             shift = torch.from_numpy(self.offset).to(self.device)
             scores += shift[key[: len(scores)]]
         return scores
-
-
-def _as_tensor(rows: np.ndarray) -> Tensor:
-    """Rows as a tensor, without a copy where torch takes them as they are."""
-    rows = np.ascontiguousarray(rows)
-    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())

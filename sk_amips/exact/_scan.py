@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -44,14 +45,12 @@ def scan(
     """
     scaled = (queries / unit[:, None].to(queries)).float()
     unit = unit * reader.unit
-
-    def exact(key, query):
-        return reader.pair_scores(queries, key, query) / unit[query]
+    exact = partial(reader.pair_scores, queries)
 
     n_keys, n_queries = len(reader.keys), len(queries)
-    tiles = Tiles.within(budget, n_queries, reader.device)
+    tiles = Tiles.within(budget, *queries.shape, reader.device)
     scaled = F.pad(scaled, (0, 0, 0, tiles.n * tiles.width - n_queries))
-    candidates = Candidates(n_queries, n_keys, k, len(scaled), exact, reader.device)
+    candidates = Candidates(n_queries, n_keys, k, len(scaled), exact, unit, budget)
     finer = codes_for(n_keys, *queries.shape, reader.device)
     if reader.offset is not None:
         finer = [Float32Codes]
@@ -65,6 +64,9 @@ def scan(
             room = tiles.room(codes.product_dtype, reader.device)
         keys = codes.encode_keys(reader.block(some, tiles.group), tiles.group)
         shift = reader.shift(some, tiles.group)
+        if shift is not None:
+            largest = shift.abs().view(-1, tiles.group).amax(dim=1)
+            keys = keys._replace(slack=largest * 2.0**-22)
         for few in row_blocks(tiles.n, tiles.at_once):
             part = coded.rows(slice(few.start * tiles.width, few.stop * tiles.width))
             products, top = tiles.multiply(codes, keys, part, room, shift)
@@ -73,7 +75,7 @@ def scan(
             candidates.tighten()
             tighten_at = 2 * some.stop
     scores, indices = candidates.result()
-    return (scores * unit[:, None]).cpu().numpy(), indices.cpu().numpy()
+    return scores.cpu().numpy(), indices.cpu().numpy()
 
 
 class Tiles(NamedTuple):
@@ -98,14 +100,15 @@ class Tiles(NamedTuple):
     group: int
 
     @classmethod
-    def within(cls, budget: int, n_queries: int, device: torch.device) -> Tiles:
+    def within(cls, budget: int, n_queries: int, d: int, device: torch.device) -> Tiles:
         """Tiles whose products take a share of a number of bytes."""
         on_cpu = device.type == "cpu"
         height, width, at_once, group = _CPU_TILES if on_cpu else _GPU_TILES
-        # Four bytes a product, and as much for the copies that a worst case makes.
-        share = budget // 8
-        while height * width > share and height > 2 * group:
+        # Four bytes a product, and as much for the copies that a worst case makes; keys
+        # in float32, their codes, and what lies between.
+        while height * (8 * width + 16 * d) > budget and height > 2 * group:
             height, width = height // 2, max(1, width // 2)
+        share = budget // 8
         n = -(-n_queries // width)
         at_once = max(1, min(at_once, n, share // (height * width)))
         # Matrix units of a GPU are many times slower with odd widths.

@@ -131,7 +131,7 @@ def top_k(
     reader = Reader(keys, max_norm, device, budget // 2, offset)
     budget = (budget - reader.n_resident_bytes) // effective_n_jobs(n_jobs)
     # Queries, their codes, and the candidates with what sorting them takes.
-    per_query = 12 * queries.shape[1] + 64 * places(k)
+    per_query = 24 * queries.shape[1] + 64 * min(places(k), len(keys))
     return over_query_blocks(
         partial(_search_block, reader, k=k, budget=budget // 2),
         queries,

@@ -91,16 +91,18 @@ class AmipsNet(GivenDataNet):
         self.epochs_ = self.max_epochs if epochs is None else epochs
         matches_keys = X.best is not None and self.criterion_.key_weight > 0
         self.learns_keys_ = matches_keys or self.criterion_.consistency
-        self.run_ = Run(self, X, y, scheduled=epochs is None)
+        # Callbacks may load weights and the state of the optimizer here.
         self.notify("on_train_begin", X=X, y=y)
         try:
+            self.run_ = Run(self, X, y, scheduled=epochs is None)
             self.fit_loop(X, y, epochs=self.epochs_)
         except KeyboardInterrupt:
             # skorch's early stopping signals by the exception of the keyboard.
             if not any(has_stopped(callback) for _, callback in self.callbacks_):
                 raise
         finally:
-            self.run_.restore_rates()
+            if self.run_ is not None:
+                self.run_.restore_rates()
             self.run_ = None
             self.metrics_ = {}
             self.notify("on_train_end", X=X, y=y)
@@ -114,6 +116,8 @@ class AmipsNet(GivenDataNet):
         if average is not None:
             average.hide()
         self._set_training(training)
+        if training:
+            self.run_.begin_epoch()
         if self.run_.watched:
 
             def recorded(batch):
@@ -156,7 +160,7 @@ class AmipsNet(GivenDataNet):
         return first[0]
 
     def validation_step(self, batch, **fit_params) -> Step:
-        """The loss of a batch, in full precision."""
+        """The loss of a batch, in the precision of torch."""
         with torch.no_grad():
             return self._loss()(*batch)
 

@@ -96,7 +96,7 @@ def _rows_on(device: torch.device, keys: np.ndarray | None) -> Tensor | None:
     """Keys in float32 on a device, without a copy of all of them on the CPU."""
     if keys is None:
         return None
-    moved = torch.empty(keys.shape, device=device)
+    moved = torch.empty(keys.shape, dtype=torch.float32, device=device)
     for rows in row_blocks(len(keys)):
         moved[rows] = torch.from_numpy(keys[rows].astype(np.float32)).to(device)
     return moved

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import RLock
 
 import torch
 
 __all__ = ["Precision", "check_precision"]
 
 
+_FLAG = RLock()
+
+
 def check_precision(name: str, device: torch.device) -> None:
     """Raise a ValueError where a device does not have a precision."""
-    if name == "tf32" and device.type != "cuda":
-        raise ValueError(f"precision='tf32' needs a CUDA device, got {device}.")
+    if name == "tf32" and not _has_tf32(device):
+        raise ValueError(
+            "precision='tf32' needs a CUDA device of capability 8 or more, got "
+            f"{device}."
+        )
+
+
+def _has_tf32(device: torch.device) -> bool:
+    if device.type != "cuda":
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class Precision:
@@ -37,10 +50,7 @@ class Precision:
     def __init__(self, name: str, device: torch.device):
         check_precision(name, device)
         if name == "auto":
-            has_tf32 = device.type == "cuda" and (
-                torch.cuda.get_device_capability(device) >= (8, 0)
-            )
-            name = "tf32" if has_tf32 else "float32"
+            name = "tf32" if _has_tf32(device) else "float32"
         self.name = name
         self._device = device
 
@@ -59,15 +69,19 @@ class Precision:
 
 @contextmanager
 def _cuda_tf32(use: bool) -> Iterator[None]:
-    """Set torch's global flag of TF32 products, and set it back."""
+    """Set torch's global flag of TF32 products, and set it back.
+
+    Threads that train at the same time take turns: they may want different values.
+    """
     flags = torch.backends.cuda.matmul
     if hasattr(flags, "fp32_precision"):
         name, value = "fp32_precision", "tf32" if use else "ieee"
     else:  # torch below 2.9
         name, value = "allow_tf32", use
-    before = getattr(flags, name)
-    setattr(flags, name, value)
-    try:
-        yield
-    finally:
-        setattr(flags, name, before)
+    with _FLAG:
+        before = getattr(flags, name)
+        setattr(flags, name, value)
+        try:
+            yield
+        finally:
+            setattr(flags, name, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,15 +64,21 @@ class Run:
             n_steps=net.epochs_ * (len(train) // net.batch_size),
             watched=self.watched,
         )
+        if net.clip_norm is not None and not net.clip_norm > 0:
+            raise ValueError(f"clip_norm must be above 0 or None, got {net.clip_norm}.")
         precision = Precision(net.precision, device)
-        self.gradients = make_gradients(
+        self._parameters = [p for _, p in net.get_all_learnable_params()]
+        self._criterion = net.criterion_
+        self._make_gradients = partial(
+            make_gradients,
             BatchLoss(net.module_, net.criterion_, net.learns_keys_, precision),
-            [parameter for _, parameter in net.get_all_learnable_params()],
+            self._parameters,
             execution,
             batch_size=net.batch_size,
             clip_norm=net.clip_norm,
             device=device,
         )
+        self._made_for = None
         self.average = self.rates = None
         if net.ema_decay is not None:
             self.average = WeightAverage(net.module_, net.ema_decay)
@@ -80,6 +87,17 @@ class Run:
             self.rates = RateSchedule(net.optimizer_, n_steps, net.warmup)
         datasets = [data for data in (train, valid) if data is not None]
         self.placed = dict(zip(map(id, datasets), place(datasets, device), strict=True))
+
+    def begin_epoch(self) -> None:
+        """Make ``gradients``, anew where a callback changed what they are made of.
+
+        A recorded graph has fixed which parameters learn, and the weights of the loss.
+        """
+        learning = [p.requires_grad for p in self._parameters]
+        weights = {k: v for k, v in vars(self._criterion).items() if k[0] != "_"}
+        if self._made_for != (learning, weights):
+            self.gradients = self._make_gradients()
+            self._made_for = learning, weights
 
     def restore_rates(self) -> None:
         """Set the learning rates to what they were ahead of training."""

@@ -86,10 +86,10 @@ def choose_execution(
     """
     check_execution(execution, device)
     if watched:
-        if execution == "graph":
+        if execution in ("graph", "compile"):
             raise ValueError(
-                "execution='graph' cannot have callbacks that look at every batch "
-                "(on_batch_begin, on_batch_end, on_grad_computed): take 'auto'."
+                f"execution={execution!r} cannot have callbacks that look at every "
+                "batch (on_batch_begin, on_batch_end, on_grad_computed): take 'auto'."
             )
         return "eager"
     if execution != "auto":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skorch.callbacks import Callback, EpochScoring, GradientNormClipping
 
-from sk_amips.training import AmipsNet
+from sk_amips.training import AmipsNet, _run
 
 
 def weights_of(est):
@@ -212,3 +212,58 @@ def test_lbfgs_asks_for_several_losses(make, log):
     losses = make(optimizer="sgd", batch_size=1000).fit(log.train).loss_curve_
     # That of the weights as they were, and not of those tried in between.
     assert est.loss_curve_[0] == pytest.approx(losses[0])
+
+
+def test_rates_follow_an_optimizer_that_a_callback_loaded(make, log):
+    """Loading its state gives an optimizer other groups of parameters."""
+
+    class Load(Callback):
+        rates = ()
+
+        def on_train_begin(self, net, **kwargs):
+            net.optimizer_.load_state_dict(net.optimizer_.state_dict())
+
+        def on_epoch_end(self, net, **kwargs):
+            self.rates += (net.optimizer_.param_groups[0]["lr"],)
+
+    load = Load()
+    est = make(callbacks=[load], lr=1e-2).fit(log.train)
+    assert load.rates[-1] < load.rates[0] <= 1e-2
+    assert est.net_.optimizer_.param_groups[0]["lr"] == 1e-2
+
+
+@pytest.mark.parametrize("change", ["requires_grad", "key_weight"])
+def test_gradients_are_made_anew_where_a_callback_changes_them(
+    monkeypatch, make, log, change
+):
+    made = []
+
+    def make_gradients(*args, make=_run.make_gradients, **kwargs):
+        made.append(1)
+        return make(*args, **kwargs)
+
+    monkeypatch.setattr(_run, "make_gradients", make_gradients)
+
+    class Change(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 2 and change == "key_weight":
+                net.criterion_.key_weight = 0.5
+            elif len(net.history) == 2:
+                next(net.module_.parameters()).requires_grad_(False)
+
+    make(callbacks=[Change()], max_epochs=4).fit(log.train)
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("clip_norm", [0, -1.0])
+def test_bad_clip_norm(make, log, clip_norm):
+    with pytest.raises(
+        ValueError, match=f"clip_norm must be above 0 .*got {clip_norm}"
+    ):
+        make(net_params={"clip_norm": clip_norm}).fit(log.train)
+
+
+@pytest.mark.parametrize("name", ["execution", "precision"])
+def test_net_params_do_not_go_round_the_checks(make, log, name):
+    with pytest.raises(ValueError, match=f"net_params cannot set '{name}'"):
+        make(net_params={name: "fast"}).fit(log.train)

@@ -1,3 +1,4 @@
+import joblib
 import numpy as np
 import pytest
 from joblib import Memory
@@ -31,7 +32,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("size", [1, 7, 100, 1000])
 def test_blocks_are_put_together(queries, size, n_jobs):
     def search(block):
-        assert len(block) <= max(size, 64)
+        assert len(block) <= size
         return block[:, :2].astype(np.float64), block[:, 2:4].astype(np.int64)
 
     scores, indices = over_query_blocks(search, queries, size, n_jobs=n_jobs)
@@ -39,6 +40,24 @@ def test_blocks_are_put_together(queries, size, n_jobs):
     np.testing.assert_array_equal(indices, queries[:, 2:4].astype(np.int64))
     _, nothing = over_query_blocks(lambda b: (b, None), queries, size)
     assert nothing is None
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_any_backend_of_joblib(keys, queries, backend):
+    """Processes would fill copies of the results."""
+    expected = exact_search(keys, queries, 2)
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        found = exact_search(keys, queries, 2)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_blocks_that_are_kept_do_not_depend_on_the_budget(
+    tmp_path, monkeypatch, keys, queries
+):
+    exact_search(keys, queries, 3, memory=str(tmp_path))
+    monkeypatch.setattr("sk_amips.exact._search.scan", None)
+    exact_search(keys, queries, 3, memory=str(tmp_path), max_memory=2**16)
 
 
 @pytest.mark.parametrize("form", ["folder", "Memory"])

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sk_amips import exact_search
-from sk_amips.exact import _choice, _scan
+from sk_amips.exact import _candidates, _choice, _scan
 from sk_amips.exact._candidates import Candidates
 from sk_amips.exact._choice import codes_for
 from sk_amips.exact._codes import BFloat16Codes, Float32Codes, Int8Codes
@@ -72,10 +74,76 @@ def test_all_codes_find_the_same(rng, brute_force, forced, dtype, kind, k):
     keys = rows_of(kind, rng, 3000).astype(dtype)
     queries = rng.normal(size=(70, D))
     expected = brute_force(keys, queries, k)
-    for max_memory in (1, None):
+    for max_memory in (2**19, None):
         scores, indices = exact_search(keys, queries, k, max_memory=max_memory)
         np.testing.assert_array_equal(indices, expected[1])
         np.testing.assert_allclose(scores, expected[0].astype(float), rtol=1e-9)
+
+
+@pytest.mark.parametrize("d", [1, 3, 25])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16, ">f4"])
+def test_any_width_and_type(rng, brute_force, forced, dtype, d):
+    """Products of integers want widths that are multiples of eight."""
+    keys = (2000 * rng.normal(size=(900, d))).astype(dtype)
+    keys = keys[keys.any(axis=1)]
+    queries = rng.normal(size=(50, d))
+    scores, indices = exact_search(keys, queries, 50)
+    expected = brute_force(keys, queries, 50)
+    np.testing.assert_array_equal(indices, expected[1])
+    np.testing.assert_allclose(scores, expected[0].astype(float), rtol=1e-12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n_keys=st.integers(1, 200),
+    n_queries=st.integers(1, 30),
+    d=st.integers(1, 9),
+    k=st.integers(1, 200),
+    kind=st.sampled_from(["normal", "norms", "integers", "copies"]),
+    seed=st.integers(0, 2**16),
+)
+def test_many_small_tiles(codes, brute_force, n_keys, n_queries, d, k, kind, seed):
+    """Room for candidates runs out, thresholds rise, and tiles are cut off."""
+    rng = np.random.default_rng(seed)
+    keys = rng.normal(size=(n_keys, d))
+    if kind == "norms":
+        keys *= 10 ** rng.uniform(-6, 6, size=(n_keys, 1))
+    elif kind == "integers":
+        keys = rng.integers(-2, 3, size=(n_keys, d)).astype(float)
+    elif kind == "copies":
+        keys = keys[rng.integers(0, 1 + n_keys // 9, size=n_keys)]
+    if not keys.any():
+        keys[0] = 1
+    queries = rng.normal(size=(n_queries, d))
+    if kind == "integers":
+        queries = rng.integers(-2, 3, size=(n_queries, d)).astype(float)
+    k = min(k, n_keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_scan, "codes_for", lambda *args: [codes])
+        patch.setattr(_scan, "_CPU_TILES", (64, 8, 2, 32))
+        patch.setattr(_candidates, "places", lambda k: k + 3)
+        patch.setattr(_candidates, "_CHUNK", {"cpu": 64})
+        scores, indices = exact_search(keys, queries, k)
+    expected = brute_force(keys, queries, k)
+    np.testing.assert_array_equal(indices, expected[1])
+    np.testing.assert_allclose(scores, expected[0].astype(float), rtol=1e-12)
+
+
+def test_scores_are_those_of_the_queries_as_they_are(forced):
+    """No rounding by what queries are divided by."""
+    scores, _ = exact_search([[0.0, 1.0]] * 40, [[49.0, 1.0]])
+    assert scores.item() == 1.0
+
+
+def test_torch_may_default_to_float64(rng, brute_force, forced):
+    keys, queries = rng.normal(size=(200, 5)), rng.normal(size=(9, 5))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        _, indices = exact_search(keys, queries, 3)
+    finally:
+        torch.set_default_dtype(before)
+    np.testing.assert_array_equal(indices, brute_force(keys, queries, 3)[1])
 
 
 @pytest.mark.parametrize("k", [1, 3])

@@ -38,7 +38,7 @@ def brute_lists(brute_force, keys, queries, labels):
     return np.stack(scores, axis=1).astype(float), np.stack(indices, axis=1)
 
 
-@pytest.mark.parametrize("max_memory", [1, 4096, None])
+@pytest.mark.parametrize("max_memory", [1, 2**17, None])
 @pytest.mark.parametrize("key_type", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("query_type", [np.float32, np.float64])
 def test_against_brute_force(

@@ -13,7 +13,7 @@ from sk_amips.exact._search import check_k, top_k
 
 N_KEYS, D = 700, 12
 # The smallest blocks.
-TINY = 1
+TINY = 2**19
 
 
 @pytest.fixture
@@ -288,6 +288,19 @@ def test_offset_near_ties(keys, queries):
         max_memory=TINY,
     )
     np.testing.assert_array_equal(indices, [np.argsort(-steps)[:3]] * len(queries))
+
+
+@pytest.mark.parametrize("size", [1e-7, 1e-5, 1.0])
+def test_rounding_of_offsets_is_bounded(rng, size):
+    """Queries so small that the offsets are almost all of a score."""
+    keys = rng.normal(size=(N_KEYS, D))
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    keys *= 1 + 1e-7 * rng.normal(size=(N_KEYS, 1))
+    queries = size * rng.normal(size=(50, D))
+    offset = -0.5 * np.square(keys).sum(axis=1)
+    _, indices = top_k(keys, queries, 1, max_norm=1.001, offset=offset)
+    best = (queries @ keys.T + offset).argmax(axis=1)
+    np.testing.assert_array_equal(indices[:, 0], best)
 
 
 def test_rescore(keys, queries):

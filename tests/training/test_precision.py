@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ def tf32_flag():
 
 def test_on_a_cpu():
     assert Precision("auto", CPU).name == "float32"
-    with pytest.raises(ValueError, match="'tf32' needs a CUDA device, got cpu"):
+    with pytest.raises(ValueError, match=r"'tf32' needs a CUDA device .*, got cpu"):
         Precision("tf32", CPU)
 
 
@@ -49,10 +51,39 @@ def test_the_flag_is_set_back(use):
 
 
 @pytest.mark.parametrize("name", ["tf32", "float32"])
-def test_the_flag_is_set_on_cuda_alone(name):
+def test_the_flag_is_set_on_cuda_alone(monkeypatch, name):
+    capability = "torch.cuda.get_device_capability"
+    monkeypatch.setattr(capability, lambda device: (9, 0))
     before = tf32_flag()
     with Precision(name, torch.device("cuda")).products():
         assert tf32_flag() in (("tf32", True) if name == "tf32" else ("ieee", False))
     with Precision("float32", CPU).products():
         assert tf32_flag() == before
+    assert tf32_flag() == before
+
+
+def test_an_old_device_has_no_tf32(monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (7, 5))
+    with pytest.raises(ValueError, match="capability 8 or more, got cuda"):
+        Precision("tf32", torch.device("cuda"))
+
+
+def test_threads_take_turns_with_the_flag(monkeypatch):
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (9, 0))
+    before, seen, inside = tf32_flag(), [], threading.Event()
+
+    def other():
+        inside.wait()
+        with Precision("float32", torch.device("cuda")).products():
+            seen.append(tf32_flag())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with Precision("tf32", torch.device("cuda")).products():
+        inside.set()
+        thread.join(timeout=0.2)
+        assert not seen
+        assert tf32_flag() in ("tf32", True)
+    thread.join()
+    assert seen[0] in ("ieee", False)
     assert tf32_flag() == before

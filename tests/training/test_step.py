@@ -168,7 +168,6 @@ def test_gradients_are_clipped(module_and_loss, data):
         ("graph", CUDA, 1, False, "graph"),
         ("compile", CPU, 1, False, "compile"),
         ("compile", CUDA, 1, False, "compile"),
-        ("compile", CPU, 1, True, "eager"),
     ],
 )
 def test_choice_of_execution(execution, device, n_steps, watched, chosen):
