@@ -28,6 +28,10 @@ from sk_amips.partition import Partition
 from sk_amips.training import Matching, TrainingData
 
 
+# On a GPU a call of training begins with the upload of data and the recording of a step.
+N_EPOCHS = {"cpu": 2, "cuda": 25}
+
+
 def best_times(functions, device, n_runs=4):
     """Seconds of the best run of each function, the first run left out."""
     times = {name: [] for name in functions}
@@ -54,7 +58,7 @@ def net_and_data(cls, c, batch_size, d=384, n_steps=20, *, device, **params):
         keys,
         partition=None if c == 1 else np.arange(5000) % c,
         batch_size=batch_size,
-        max_epochs=2,
+        max_epochs=N_EPOCHS[device],
         random_state=0,
         device=device,
         **params,
@@ -77,7 +81,7 @@ def net_and_data(cls, c, batch_size, d=384, n_steps=20, *, device, **params):
 
 def training(device):
     """A step of the estimators' net against plain torch and stock skorch."""
-    wide, small = (1024,) * 4, (256, 256)
+    wide, small, n_epochs = (1024,) * 4, (256, 256), N_EPOCHS[device]
     settings = {
         "SupportNet 2x256, scores": (SupportNetRegressor, 1, 2048, small, 0.0),
         "SupportNet 2x256, keys matched": (SupportNetRegressor, 1, 2048, small, 10.0),
@@ -106,15 +110,15 @@ def training(device):
         ways = {
             "net": lambda net=net, data=data: net.partial_fit(data),
             "bare torch": lambda net=net, data=data, b=batch_size: bare_torch(
-                net, data, 2, b
+                net, data, n_epochs, b
             ),
         }
         if data.keys is None and c == 1:
             ways["stock skorch"] = lambda net=net, data=data, b=batch_size: (
-                stock_skorch(net, data, 2, b)
+                stock_skorch(net, data, n_epochs, b)
             )
         times = best_times(ways, device)
-        n_steps = 2 * math.ceil(len(data) / batch_size)
+        n_steps = n_epochs * math.ceil(len(data) / batch_size)
         yield {
             "what": name,
             "parameters": sum(p.numel() for p in net.module_.parameters()),

@@ -144,8 +144,8 @@ class BFloat16Codes(Codes):
 
     @classmethod
     def product_error(cls, d: int, *, on_cpu: bool) -> float:
-        # The sums are of float32, which no library splits for tiles as large as ours;
-        # the result is rounded to bfloat16.
+        # The sums are of float32, which libraries do not split for tiles as large as
+        # ours; the result is rounded to bfloat16.
         return 2.0**-8 + 2 * (d + 4) * _UNIT
 
     @classmethod
