@@ -27,8 +27,7 @@ from sk_amips.exact._codes import BFloat16Codes, Float32Codes, Int8Codes
 from sk_amips.partition import Partition
 from sk_amips.training import Matching, TrainingData
 
-
-# On a GPU a call of training begins with the upload of data and the recording of a step.
+# On a GPU training begins with the upload of data and the recording of a step.
 N_EPOCHS = {"cpu": 2, "cuda": 25}
 
 
