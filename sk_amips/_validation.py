@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy import sparse
 from sklearn.utils import check_array
 
+from ._tensors import as_tensor
 from .nn import unit_rows
 
 __all__ = [
     "KeyNorms",
     "as_keys",
-    "as_tensor",
     "check_same_width",
     "key_norms",
     "row_blocks",
@@ -73,13 +72,6 @@ def as_keys(keys) -> np.ndarray:
     return check_array(
         keys, dtype=[np.float64, np.float32], ensure_all_finite=False, input_name="keys"
     )
-
-
-def as_tensor(rows: np.ndarray) -> torch.Tensor:
-    """Rows as a tensor, without a copy where torch takes them as they are."""
-    native = rows.dtype.isnative and rows.dtype.kind in "fi" and rows.itemsize <= 8
-    rows = np.ascontiguousarray(rows, dtype=None if native else np.float64)
-    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
 
 
 def row_norms(rows: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Candidates:
 
     Parameters
     ----------
-    n_queries, n_keys : int
+    n_keys : int
     k : int
         Number of keys wanted for each query.
     n_padded : int
@@ -47,7 +47,6 @@ class Candidates:
 
     def __init__(
         self,
-        n_queries: int,
         n_keys: int,
         k: int,
         n_padded: int,
@@ -55,7 +54,7 @@ class Candidates:
         unit: Tensor,
         budget: int,
     ):
-        device = unit.device
+        device, n_queries = unit.device, len(unit)
         self.k = k
         self.n_keys = n_keys
         self.n_queries = n_queries

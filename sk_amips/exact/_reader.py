@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._validation import as_tensor, row_blocks
+from .._tensors import as_tensor
+from .._validation import row_blocks
 from ._rescore import pair_scores
 
 __all__ = ["Reader"]

@@ -50,9 +50,10 @@ def scan(
     n_keys, n_queries = len(reader.keys), len(queries)
     tiles = Tiles.within(budget, *queries.shape, reader.device)
     scaled = F.pad(scaled, (0, 0, 0, tiles.n * tiles.width - n_queries))
-    candidates = Candidates(n_queries, n_keys, k, len(scaled), exact, unit, budget)
-    finer = codes_for(n_keys, *queries.shape, reader.device)
-    if reader.offset is not None:
+    candidates = Candidates(n_keys, k, len(scaled), exact, unit, budget)
+    if reader.offset is None:
+        finer = codes_for(n_keys, *queries.shape, reader.device)
+    else:
         finer = [Float32Codes]
     codes = None
     tighten_at = tiles.height

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .._tensors import as_tensor
 from ._key_net import KeyNet
 from ._support_net import SupportNet
 
@@ -34,8 +35,7 @@ def unit_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         norm, unit = split_direction(torch.from_numpy(np.array(x, dtype=np.float64)))
     else:
         # Squares of float32 stay in float64's range.
-        x = np.ascontiguousarray(x)
-        rows = torch.from_numpy(x if x.flags.writeable else x.copy()).double()
+        rows = as_tensor(x).double()
         norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
         unit = rows.div_(torch.where(norm > 0, norm, 1.0))
     return norm.numpy(), unit.to(torch.float32).numpy()
