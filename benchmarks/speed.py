@@ -22,7 +22,7 @@ from protocol import DATA, load
 
 from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
 from sk_amips.estimators._build_net import build_net
-from sk_amips.exact import _choice, _scan, partition_search
+from sk_amips.exact import _choice, partition_search
 from sk_amips.exact._codes import BFloat16Codes, Float32Codes, Int8Codes
 from sk_amips.partition import Partition
 from sk_amips.training import Matching, TrainingData
@@ -167,12 +167,13 @@ def labels(device):
 
 def search(keys, queries, k, device, codes=None):
     """An exact search, maybe with codes other than the fastest."""
-    before = _scan.codes_for
-    _scan.codes_for = before if codes is None else lambda *args: [codes]
+    before = _choice._by_speed
+    if codes is not None:
+        _choice._by_speed = lambda device: [codes]
     try:
         return exact_search(keys, queries, k, device=device)
     finally:
-        _scan.codes_for = before
+        _choice._by_speed = before
 
 
 def predict(device):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from time import perf_counter
 
 import torch
 
 from ._codes import BFloat16Codes, Codes, Float32Codes, Int8Codes
 
-__all__ = ["codes_for"]
+__all__ = ["SMALL", "codes_for", "seconds_of"]
 
 # Key, query pairs below which there is nothing to gain.
-_SMALL = 2**24
+SMALL = 2**24
 # A tile, large enough to keep all units busy, and its width.
 _ROWS, _WIDTH = {"cpu": 1024, "cuda": 2**13}, 256
 # So many that all codes are measured in a quiet moment too.
@@ -21,7 +22,7 @@ _REPEATS = 10
 
 def codes_for(n_keys: int, n_queries: int, d: int, device: torch.device) -> list:
     """Codes to scan with, the fastest first and then ever finer ones."""
-    if n_keys * n_queries < _SMALL:
+    if n_keys * n_queries < SMALL:
         return [Float32Codes]
     return [c for c in _by_speed(device) if c is not Int8Codes or d < 2**16]
 
@@ -50,7 +51,7 @@ def _measure(device: torch.device) -> dict[type[Codes], float]:
     # Sums of pairs of products that processors without such units cut off at 16 bits.
     keys[:4] = queries[:4] = 127
     keys[:2] = -127
-    tiles, seconds = {}, {}
+    runs = {}
     for codes in (Float32Codes, BFloat16Codes, Int8Codes):
         tile = keys.to(codes.dtype), queries.to(codes.dtype)
         try:
@@ -60,14 +61,24 @@ def _measure(device: torch.device) -> dict[type[Codes], float]:
         if codes is not Int8Codes or torch.equal(
             products.double(), keys.double() @ queries.double().T
         ):
-            tiles[codes], seconds[codes] = tile, float("inf")
+            runs[codes] = partial(_multiply, codes, *tile)
+    return seconds_of(runs, device)
+
+
+def _multiply(codes: type[Codes], keys: torch.Tensor, queries: torch.Tensor) -> None:
+    codes.product(keys, queries).view(-1, 32, len(queries)).amax(dim=1)
+
+
+def seconds_of(runs: dict[object, Callable[[], object]], device: torch.device) -> dict:
+    """Seconds that each of some functions takes, by name, the least of several."""
+    seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(_REPEATS):
-        for codes, tile in tiles.items():
+        for name, run in runs.items():
             _wait(device)
             start = perf_counter()
-            codes.product(*tile).view(-1, 32, rows).amax(dim=1)
+            run()
             _wait(device)
-            seconds[codes] = min(seconds[codes], perf_counter() - start)
+            seconds[name] = min(seconds[name], perf_counter() - start)
     return seconds
 
 

@@ -131,10 +131,15 @@ class Float32Codes(Codes):
     def _round_queries(cls, queries):
         return queries, 1.0, torch.zeros_like(queries[:, 0])
 
+    @staticmethod
+    def key_error(size):
+        """Bound on the norm of what keys of that size lose when they become float32."""
+        return 8 * _UNIT * size + _TINY
+
     @classmethod
     def encode_keys(cls, keys: Tensor, group: int) -> KeyCodes:
         size = cls._norms(keys).view(-1, group).amax(dim=1) + _TINY
-        return KeyCodes(keys, None, size, 8 * _UNIT * size + _TINY)
+        return KeyCodes(keys, None, size, cls.key_error(size))
 
 
 class BFloat16Codes(Codes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,7 @@ from ._blocks import memory_budget, over_query_blocks
 from ._candidates import places
 from ._reader import Reader
 from ._scan import scan
+from ._shortlist import shortlist_pays, shortlist_search
 
 __all__ = ["check_k", "exact_search", "top_k"]
 
@@ -130,10 +132,13 @@ def top_k(
     budget = memory_budget(max_memory, device)
     reader = Reader(keys, max_norm, device, budget // 2, offset)
     budget = (budget - reader.n_resident_bytes) // effective_n_jobs(n_jobs)
+    search, n_places = scan, places(k)
+    if shortlist_pays(reader, len(queries), budget // 2):
+        search, n_places = shortlist_search, 2 * k
     # Queries, their codes, and the candidates with what sorting them takes.
-    per_query = 24 * queries.shape[1] + 64 * min(places(k), len(keys))
+    per_query = 24 * queries.shape[1] + 64 * min(n_places, len(keys))
     return over_query_blocks(
-        partial(_search_block, reader, k=k, budget=budget // 2),
+        partial(_search_block, search, reader, k=k, budget=budget // 2),
         queries,
         budget // 2 // per_query,
         n_jobs=n_jobs,
@@ -143,21 +148,21 @@ def top_k(
 
 
 def _search_block(
-    reader: Reader, queries: np.ndarray, *, k: int, budget: int
+    search: Callable, reader: Reader, queries: np.ndarray, *, k: int, budget: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Top k of one block of queries: scores float64 and indices int64."""
     rows = reader.queries(queries)
     largest = rows.abs().amax(dim=1).double()
     if reader.offset is not None:
-        return scan(reader, rows, torch.ones_like(largest), k, budget)
+        return search(reader, rows, torch.ones_like(largest), k, budget)
     some = largest > 0
     if some.all():
-        return scan(reader, rows, largest, k, budget)
+        return search(reader, rows, largest, k, budget)
     # To a zero query all keys are equal.
     scores = np.zeros((len(queries), k))
     indices = np.tile(np.arange(k), (len(queries), 1))
     if some.any():
-        found = scan(reader, rows[some], largest[some], k, budget)
+        found = search(reader, rows[some], largest[some], k, budget)
         some = some.cpu().numpy()
         scores[some], indices[some] = found
     return scores, indices

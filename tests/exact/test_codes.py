@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sk_amips import exact_search
-from sk_amips.exact import _candidates, _choice, _scan
+from sk_amips.exact import _candidates, _choice, _scan, _search, _shortlist
 from sk_amips.exact._candidates import Candidates
 from sk_amips.exact._choice import codes_for
 from sk_amips.exact._codes import BFloat16Codes, Float32Codes, Int8Codes
@@ -20,11 +20,13 @@ def codes(request):
     return request.param
 
 
-@pytest.fixture
-def forced(monkeypatch, codes):
-    """Searches use these codes alone."""
-    monkeypatch.setattr(_scan, "codes_for", lambda *args: [codes])
-    return codes
+@pytest.fixture(params=[*CODES, "Faiss"], ids=lambda x: getattr(x, "__name__", x))
+def forced(monkeypatch, request):
+    """Searches use these codes alone, or a short-list of Faiss."""
+    if request.param == "Faiss":
+        monkeypatch.setattr(_search, "shortlist_pays", lambda *args: True)
+    else:
+        monkeypatch.setattr(_scan, "codes_for", lambda *args: [request.param])
 
 
 def rows_of(kind, rng, n):
@@ -253,3 +255,67 @@ def test_the_choice_is_measured_once(monkeypatch):
         codes_for(2**20, 2**20, 8, torch.device("cpu"))
     assert len(calls) == 1
     _choice._by_speed.cache_clear()
+
+
+# --- the short-list of Faiss
+
+
+def test_short_list_where_there_are_no_short_codes(monkeypatch, rng, brute_force):
+    monkeypatch.setattr(_shortlist, "codes_for", lambda *args: [Float32Codes])
+    monkeypatch.setattr(_shortlist, "_faiss_leads", lambda: True)
+    monkeypatch.setattr(_shortlist, "SMALL", 2**15)
+    keys = rng.normal(size=(2**9, D)).astype(np.float32)
+    queries = rng.normal(size=(2**6, D)).astype(np.float32)
+    calls = []
+
+    def watched(*args, search=_search.shortlist_search):
+        calls.append(1)
+        return search(*args)
+
+    monkeypatch.setattr(_search, "shortlist_search", watched)
+    indices = exact_search(keys, queries, 3)[1]
+    assert calls
+    np.testing.assert_array_equal(indices, brute_force(keys, queries, 3)[1])
+    n_calls = len(calls)
+    exact_search(keys, queries, 3, max_memory=2**22)  # too little for Faiss
+    exact_search(keys[:400], queries, 3)  # too small to matter
+    assert len(calls) == n_calls
+
+
+def test_ties_longer_than_the_short_list(monkeypatch, rng, brute_force):
+    monkeypatch.setattr(_search, "shortlist_pays", lambda *args: True)
+    monkeypatch.setattr(_shortlist, "_ROWS", 16)
+    keys = np.repeat(rng.normal(size=(40, D)), 30, axis=0)[rng.permutation(1200)]
+    queries = rng.normal(size=(100, D))
+    found = []
+
+    def watched(*args, top_k=_shortlist._faiss_top_k):
+        found.append(1)
+        return top_k(*args)
+
+    monkeypatch.setattr(_shortlist, "_faiss_top_k", watched)
+    indices = exact_search(keys, queries, 5)[1]
+    np.testing.assert_array_equal(indices, brute_force(keys, queries, 5)[1])
+    # No query of the first block was sure: the others did not try.
+    assert len(found) == 1
+
+
+def test_faiss_keeps_its_number_of_threads(rng):
+    faiss = pytest.importorskip("faiss")
+    before = faiss.omp_get_max_threads()
+    rows = rng.normal(size=(100, D)).astype(np.float32)
+    _shortlist._faiss_top_k(rows, rows, 2)
+    assert faiss.omp_get_max_threads() == before
+
+
+@pytest.mark.parametrize("leader", ["torch", "faiss"])
+def test_whether_faiss_leads_is_measured(monkeypatch, leader):
+    def seconds(runs, device):
+        for run in runs.values():
+            run()
+        return {name: 1 + (name != leader) for name in runs}
+
+    monkeypatch.setattr(_shortlist, "seconds_of", seconds)
+    _shortlist._faiss_leads.cache_clear()
+    assert _shortlist._faiss_leads() == (leader == "faiss")
+    _shortlist._faiss_leads.cache_clear()
