@@ -2,11 +2,13 @@
 
 from .estimators import KeyNetRegressor, SupportNetRegressor
 from .exact import exact_search
+from .index import AmortizedNeighbors
 from .routing import CentroidRouter, LinearRouter, OptimisticRouter
 
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "AmortizedNeighbors",
     "CentroidRouter",
     "KeyNetRegressor",
     "LinearRouter",

@@ -48,6 +48,10 @@ class Partition:
         """Rows of the keys in list ``j``, ascending."""
         return self._order[self._starts[j] : self._starts[j + 1]]
 
+    def key_at(self, lists: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Rows of the keys at given places of given lists."""
+        return self._order[self._starts[lists] + places]
+
     def __repr__(self) -> str:
         return f"Partition({len(self.labels_)} keys in {self.n_partitions} lists)"
 

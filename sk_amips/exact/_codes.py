@@ -86,10 +86,15 @@ class Codes:
     def product_error(cls, d: int, *, on_cpu: bool) -> float:
         raise NotImplementedError
 
-    @staticmethod
-    def product(keys: Tensor, queries: Tensor, out: Tensor | None = None) -> Tensor:
-        """Products of codes, (n_keys, n_queries), of type ``product_dtype``."""
-        return torch.mm(keys, queries.T, out=out)
+    # Product of matrices of codes, of type ``product_dtype``.
+    mm = staticmethod(torch.mm)
+
+    @classmethod
+    def product(
+        cls, keys: Tensor, queries: Tensor, out: Tensor | None = None
+    ) -> Tensor:
+        """Products of codes, (n_keys, n_queries)."""
+        return cls.mm(keys, queries.T, out=out)
 
     @classmethod
     def _norms(cls, rows: Tensor) -> Tensor:
@@ -183,8 +188,8 @@ class Int8Codes(Codes):
         return 0.0
 
     @staticmethod
-    def product(keys: Tensor, queries: Tensor, out: Tensor | None = None) -> Tensor:
-        return torch._int_mm(keys, queries.T, out=out)
+    def mm(codes: Tensor, others: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch._int_mm(codes, others, out=out)
 
     @classmethod
     def _round_queries(cls, queries):

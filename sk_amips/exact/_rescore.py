@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .._validation import row_blocks
@@ -18,17 +20,35 @@ def pair_scores(
     key: np.ndarray,
     query: np.ndarray,
     offset: np.ndarray | None = None,
+    dtype: type = np.float64,
 ) -> np.ndarray:
-    """Scores in float64 of pairs of a key and a query, given by their rows."""
-    scores = np.empty(len(key))
-    for some in row_blocks(len(key), max(1, _GATHERED // keys.shape[1])):
+    """Scores of pairs of a key and a query, given by their rows."""
+    scores = np.empty(len(key), dtype=dtype)
+    size = max(1, min(len(key), _GATHERED // keys.shape[1]))
+    gather_keys, gather_queries = (_gatherer(x, size, dtype) for x in (keys, queries))
+    for some in row_blocks(len(key), size):
         # einsum sums every pair in the same order: equal keys get equal scores.
         scores[some] = np.einsum(
-            "pd,pd->p",
-            np.asarray(keys[key[some]], dtype=np.float64),
-            np.asarray(queries[query[some]], dtype=np.float64),
+            "pd,pd->p", gather_keys(key[some]), gather_queries(query[some])
         )
     return scores if offset is None else scores + offset[key]
+
+
+def _gatherer(rows: np.ndarray, size: int, dtype: type) -> Callable:
+    """A function that gathers at most ``size`` rows, in a precision, into one room."""
+    # Fresh memory for each call would cost several times the gathering.
+    room = np.empty((size, rows.shape[1]), dtype=rows.dtype)
+    converted = room if rows.dtype == dtype else np.empty(room.shape, dtype=dtype)
+
+    def gather(indices: np.ndarray) -> np.ndarray:
+        some = slice(len(indices))
+        # Without "clip" numpy goes through a room of its own.
+        rows.take(indices, axis=0, out=room[some], mode="clip")
+        if converted is not room:
+            converted[some] = room[some]
+        return converted[some]
+
+    return gather
 
 
 def rescore(keys: np.ndarray, queries: np.ndarray, indices: np.ndarray) -> np.ndarray:

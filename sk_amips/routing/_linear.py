@@ -40,6 +40,9 @@ class LinearRouter(BaseRouter):
         Strength of the L2 penalty beside the loss summed over the queries.
     max_iter : int, default=100
         Iterations of the logistic regression.
+    fit_intercept : bool, default=True
+        Whether scores have constants. Without them lists are ordered by inner products
+        alone, as :meth:`AmortizedNeighbors.to_faiss` needs it.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where exact searches run.
     n_jobs : int or None, default=None
@@ -52,8 +55,8 @@ class LinearRouter(BaseRouter):
     coef_ : ndarray of shape (n_partitions, n_features)
         Weights of the query's direction.
     intercept_ : ndarray of shape (n_partitions,)
-        Constants. A list that never held the best key of a training query comes after
-        all others, in the order of the centroids.
+        Constants, zero with ``fit_intercept=False``. A list that never held the best
+        key of a training query comes after all others, in the order of the centroids.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         The keys, by reference.
     key_norms_ : KeyNorms
@@ -89,6 +92,7 @@ class LinearRouter(BaseRouter):
         "loss": [StrOptions({"cross_entropy", "ridge"})],
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "fit_intercept": ["boolean"],
     }
 
     def __init__(
@@ -100,6 +104,7 @@ class LinearRouter(BaseRouter):
         loss="ridge",
         alpha=0.3,
         max_iter=100,
+        fit_intercept=True,
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -110,6 +115,7 @@ class LinearRouter(BaseRouter):
         self.loss = loss
         self.alpha = alpha
         self.max_iter = max_iter
+        self.fit_intercept = fit_intercept
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -158,7 +164,11 @@ class LinearRouter(BaseRouter):
         if len(classes) < 2:
             coef[classes] = 0.0
         else:
-            model = LogisticRegression(C=1 / self.alpha, max_iter=self.max_iter)
+            model = LogisticRegression(
+                C=1 / self.alpha,
+                max_iter=self.max_iter,
+                fit_intercept=self.fit_intercept,
+            )
             with warnings.catch_warnings():
                 # As many iterations as asked for; the last steps change no order.
                 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -167,6 +177,8 @@ class LinearRouter(BaseRouter):
             coef[classes] = 0.0
             learned = classes[-len(model.coef_) :]
             coef[learned], intercept[learned] = model.coef_, model.intercept_
+        if not self.fit_intercept:
+            return coef, intercept
         # Lists that never won come last, in the order of their centroids: below all
         # others for every query of norm one.
         others = np.setdiff1d(np.arange(len(coef)), classes)
@@ -184,8 +196,10 @@ class LinearRouter(BaseRouter):
             n_jobs=self.n_jobs,
             device=self.device,
         )
-        model = Ridge(alpha=self.alpha).fit(unit, scores, sample_weight=sample_weight)
-        return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+        model = Ridge(alpha=self.alpha, fit_intercept=self.fit_intercept)
+        model.fit(unit, scores, sample_weight=sample_weight)
+        coef = np.atleast_2d(model.coef_)
+        return coef, np.broadcast_to(model.intercept_, len(coef)).copy()
 
     def _list_scores(self, X: np.ndarray) -> np.ndarray:
         norms, unit = self._directions(X)

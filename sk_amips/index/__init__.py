@@ -1,0 +1,6 @@
+"""An index that is asked for a recall."""
+
+from ._calibrate import Calibration
+from ._neighbors import AmortizedNeighbors
+
+__all__ = ["AmortizedNeighbors", "Calibration"]

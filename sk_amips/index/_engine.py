@@ -1,0 +1,164 @@
+"""Search of a batch of queries by a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._tensors import as_tensor
+from .._validation import row_blocks
+from ..exact._rescore import pair_scores
+from ._code_lists import CodeLists, Queries
+from ._found import Candidates, best_of, kth_largest
+from ._rules import Rule
+
+__all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
+
+# Queries of a batch: enough to share lists, few enough to stay in the cache.
+BLOCK = 2048
+
+
+class Found(NamedTuple):
+    """Result of a search.
+
+    Attributes
+    ----------
+    scores, indices : ndarray of shape (n, k)
+        Descending scores, -inf where the lists hold fewer keys; keys, or -1.
+    n_lists, n_keys : ndarray of shape (n,) or None
+        Lists visited, and keys in them, if they were to be counted.
+    """
+
+    scores: np.ndarray
+    indices: np.ndarray
+    n_lists: np.ndarray | None
+    n_keys: np.ndarray | None
+
+
+@dataclass
+class Start:
+    """First round of a search.
+
+    Attributes
+    ----------
+    unit : ndarray of shape (n, d), dtype float32
+        Directions of the queries.
+    queries : object
+        What the lists make of them.
+    scores : ndarray of shape (n_lists, n), dtype float32
+        Predicted scores of the lists.
+    mask : ndarray of shape (n_lists, n), dtype bool
+        Lists visited.
+    found : Candidates
+        Keys that may be among the best.
+    kth, least : ndarray of shape (n,), dtype float32
+        Score of the k-th best key found, as the lists tell it, and a bound from below.
+    """
+
+    unit: np.ndarray
+    queries: Queries
+    scores: np.ndarray
+    mask: np.ndarray
+    found: Candidates
+    kth: np.ndarray
+    least: np.ndarray
+
+
+class Engine:
+    """Lists, their scores by a router, and the search that both make.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys, d)
+        Keys, by reference.
+    lists : CodeLists or FaissLists
+    scorer : callable
+        From unit queries (n, d) to the scores of lists, (n_lists, n).
+    """
+
+    def __init__(
+        self, keys: np.ndarray, lists: CodeLists, scorer: Callable[[np.ndarray], Tensor]
+    ):
+        self.keys = keys
+        self.lists = lists
+        self.scorer = scorer
+        self.sizes = lists.partition.sizes_
+
+    def search(
+        self, X: np.ndarray, k: int, rule: Rule, *, count: bool = False
+    ) -> Found:
+        """K best keys of the lists that a rule has some queries visit.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+            Queries, none of them zero.
+        k : int
+        rule : Rule
+        count : bool, default=False
+            Whether to count visits.
+        """
+        start = self.begin(X, k, rule)
+        mask, found, least = start.mask, start.found, start.least
+        wanted = rule.then(start.scores, start.unit, start.kth, least)
+        if wanted is not None:
+            wanted &= ~mask
+            mask |= wanted
+            more = self.lists.search(start.queries, wanted, least, k)
+            found = found.add(more).k_best(least, k)
+        exact = pair_scores(self.keys, X, found.key, found.query, dtype=X.dtype.type)
+        scores, indices = best_of(found.query, found.key, exact, k, len(X))
+        visits = self._cost(mask) if count else (None, None)
+        return Found(scores, indices, *visits)
+
+    def _cost(self, mask: np.ndarray) -> np.ndarray:
+        """Numbers of lists and of keys that visits come to."""
+        each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(np.float32)
+        return (each @ mask.astype(np.float32)).astype(np.int64)
+
+    def work(self, X: np.ndarray, k: int, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of lists and of keys that queries, as many as you like, visit."""
+        found = [
+            self.search(X[rows], k, rule, count=True)
+            for rows in row_blocks(len(X), BLOCK)
+        ]
+        return tuple(
+            np.concatenate([getattr(part, name) for part in found])
+            for name in ("n_lists", "n_keys")
+        )
+
+    def begin(self, X: np.ndarray, k: int, rule: Rule) -> Start:
+        """First round of a search."""
+        unit = directions(X)
+        scores = self.scorer(unit).numpy()
+        queries = self.lists.encode(unit)
+        mask = self._with_enough(rule.first(scores), scores, k)
+        least = np.full(len(X), -np.inf, dtype=np.float32)
+        found = self.lists.search(queries, mask, least, k).k_best(least, k)
+        kth = kth_largest(found.query, found.score, k, len(X))
+        return Start(unit, queries, scores, mask, found, kth, least)
+
+    def _with_enough(self, mask: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
+        """Visits, with more of the best lists where all would not hold k keys."""
+        if k <= self.sizes.min():
+            return mask
+        short = np.flatnonzero(self._cost(mask)[1] < k)
+        if len(short):
+            order = np.argsort(-scores[:, short], axis=0, kind="stable")
+            before = np.cumsum(self.sizes[order], axis=0) - self.sizes[order]
+            few = np.zeros(order.shape, dtype=bool)
+            np.put_along_axis(few, order, before < k, axis=0)
+            mask[:, short] |= few
+        return mask
+
+
+def directions(X: np.ndarray) -> np.ndarray:
+    """Queries over their norms, in float32."""
+    rows = as_tensor(X)
+    rows = (rows / rows.abs().amax(dim=1, keepdim=True)).float()
+    return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True)).numpy()

@@ -1,0 +1,117 @@
+"""Compressed lists of Faiss, whose best keys get exact scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..exact._rescore import pair_scores
+from ..partition import Partition
+from ._export import add_to_lists
+from ._found import Candidates, by_query
+
+__all__ = ["FaissLists"]
+
+# Keys re-ranked for each one wanted, at first and at most.
+_REFINED, _MOST_REFINED = 4, 256
+# Of an exact score in float32.
+_ROUNDING = 1e-6
+# Keys that the codes are trained on.
+_TRAINED = 2**16
+
+
+class FaissLists:
+    """Inverted lists of Faiss, visited through ``search_preassigned``.
+
+    Their scores are approximate without a bound: a few times as many keys as are wanted
+    are re-ranked by exact scores.
+
+    Parameters
+    ----------
+    keys : ndarray of shape (n_keys, d)
+        Keys, by reference. The lists hold short codes of them.
+    partition : Partition
+        Their lists.
+    kind : {"pqfastscan", "rabitq"}
+        Product quantization with 4-bit codes in registers, or one bit a coordinate.
+    seed : int
+        Of the training of the codes.
+    """
+
+    def __init__(self, keys: np.ndarray, partition: Partition, kind: str, seed: int):
+        import faiss  # here, so that only what needs it does
+
+        self.keys = keys
+        self.partition = partition
+        self.n_refined = _REFINED
+        d, n_lists = keys.shape[1], partition.n_partitions
+        quantizer = faiss.IndexFlatIP(d)
+        quantizer.add(np.ascontiguousarray(partition.centroids_))
+        common = quantizer, d, n_lists
+        if kind == "rabitq":
+            index = faiss.IndexIVFRaBitQ(*common, faiss.METRIC_INNER_PRODUCT)
+        else:
+            n_parts = next(m for m in range(max(1, d // 2), 0, -1) if d % m == 0)
+            index = faiss.IndexIVFPQ(*common, n_parts, 4, faiss.METRIC_INNER_PRODUCT)
+            index.by_residual = False
+            index.pq.cp.seed = seed
+        sample = np.random.default_rng(seed).permutation(len(keys))[:_TRAINED]
+        index.train(_float32(keys[np.sort(sample)]))
+        add_to_lists(index, keys, partition.labels_)
+        self.index = index
+        if kind == "pqfastscan":
+            self.index = faiss.IndexIVFPQFastScan(index)
+        self._quantizer = quantizer  # Faiss does not keep it alive
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the codes."""
+        return len(self.keys) * self.index.code_size
+
+    def refine_more(self) -> bool:
+        """Re-rank twice as many keys, unless that is too many."""
+        if self.n_refined >= _MOST_REFINED:
+            return False
+        self.n_refined *= 2
+        return True
+
+    def encode(self, unit: np.ndarray) -> np.ndarray:
+        """Queries as Faiss takes them: as they are."""
+        return np.ascontiguousarray(unit)
+
+    def search(
+        self, queries: np.ndarray, mask: np.ndarray, least: np.ndarray, k: int
+    ) -> Candidates:
+        """As :meth:`CodeLists.search`, with exact scores of what Faiss finds."""
+        import faiss
+
+        lists, query = np.nonzero(mask)
+        visitors = np.flatnonzero(mask.any(axis=0))
+        if not len(visitors):
+            return Candidates.empty()
+        row = np.searchsorted(visitors, query)
+        (probes,) = by_query(row, len(visitors), 1, (lists, -1))
+        unit = queries[visitors]
+        coarse = np.take_along_axis(unit @ self.partition.centroids_.T, probes, axis=1)
+        wanted = min(self.n_refined * k, len(self.keys))
+        n_threads = faiss.omp_get_max_threads()  # a setting of this thread alone
+        faiss.omp_set_num_threads(torch.get_num_threads())
+        scores = np.empty((len(unit), wanted), dtype=np.float32)
+        keys = np.empty((len(unit), wanted), dtype=np.int64)
+        arrays = (faiss.swig_ptr(array) for array in (probes, coarse, scores, keys))
+        params = faiss.SearchParametersIVF(nprobe=probes.shape[1])
+        try:
+            # The method of Python has no number of probes that varies.
+            self.index.search_preassigned_c(
+                len(unit), faiss.swig_ptr(unit), wanted, *arrays, False, params
+            )
+        finally:
+            faiss.omp_set_num_threads(n_threads)
+        row, column = np.nonzero(keys >= 0)
+        key, query = keys[row, column], visitors[row]
+        score = pair_scores(self.keys, queries, key, query, dtype=np.float32)
+        return Candidates(query, key, score, np.abs(score) * np.float32(_ROUNDING))
+
+
+def _float32(keys: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(keys, dtype=np.float32)

@@ -1,0 +1,161 @@
+"""Scores of all lists by a router, in 8-bit products where the processor is fast at it.
+
+What the search then does is exact, and its stop is calibrated on the scores as they are
+here: rounding them costs some keys to scan, and no correctness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..exact._choice import codes_for
+from ..exact._codes import Int8Codes
+from ..nn import RadialSupportNet, SupportNet
+from ..routing import CentroidRouter, LinearRouter
+
+__all__ = ["centroid_scorer", "list_scorer"]
+
+_MANY = 2**20
+
+
+def list_scorer(router) -> Callable[[np.ndarray], Tensor]:
+    """A function from unit queries (n, d) to the scores of all lists, (n_lists, n)."""
+    layers = _layers(router)
+    if layers is None:
+        return RouterScores(router)
+    return layers
+
+
+def centroid_scorer(router) -> Callable[[np.ndarray], Tensor]:
+    """As :func:`list_scorer`, by the centroids of a router's lists alone."""
+    return Stack([_affine(router.partition_.centroids_)])
+
+
+def _layers(router) -> Callable[[np.ndarray], Tensor] | None:
+    if isinstance(router, CentroidRouter):
+        return centroid_scorer(router)
+    if isinstance(router, LinearRouter):
+        return Stack([_affine(router.coef_, router.intercept_)])
+    module = getattr(getattr(router, "net_", None), "module_", None)
+    if isinstance(module, RadialSupportNet):
+        module = module.net
+    return Stack.of(module) if isinstance(module, SupportNet) else None
+
+
+class RouterScores:
+    """What a router says itself, where nothing faster is known."""
+
+    def __init__(self, router):
+        self.router = router
+
+    def __call__(self, unit: np.ndarray) -> Tensor:
+        scores = self.router._in_blocks(unit).T
+        return torch.from_numpy(np.ascontiguousarray(scores, dtype=np.float32))
+
+
+class Stack:
+    """The layers of a network, each with a product of its own kind.
+
+    Parameters
+    ----------
+    layers : list of callable
+        Each maps the activated output of the one before, beside the input where the
+        layer reads it, onwards.
+    injected : collection of int, default=()
+        Layers that read the input too.
+    activation : callable, default=None
+        Between layers.
+    """
+
+    def __init__(self, layers, injected=(), activation=None):
+        self.layers = layers
+        self.injected = injected
+        self.activation = activation
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, net: SupportNet) -> Stack:
+        """Layers of a SupportNet, whose scale goes into the last one."""
+        layers = [_affine(net.first.weight, net.first.bias)]
+        injected = []
+        for i, layer in enumerate(net.layers):
+            weight, bias = layer.weight, layer.bias
+            injection = net._injection(i)
+            if injection is not None:
+                weight = torch.cat([weight, injection.weight], dim=1)
+                injected.append(i + 1)
+            if i == len(net.layers) - 1:
+                weight = weight * net.scale
+                bias = None if bias is None else bias * net.scale
+            layers.append(_affine(weight, bias))
+        return cls(layers, injected, net.activation)
+
+    @torch.no_grad()
+    def __call__(self, unit: np.ndarray) -> Tensor:
+        x = value = torch.from_numpy(unit)
+        for i, layer in enumerate(self.layers[:-1]):
+            value = torch.cat([value, x], dim=1) if i in self.injected else value
+            value = self.activation(layer(value))
+        if len(self.layers) - 1 in self.injected:
+            value = torch.cat([value, x], dim=1)
+        return self.layers[-1](value, transposed=True)
+
+
+def _affine(weight, bias=None) -> Affine:
+    weight, bias = (
+        None if x is None else torch.as_tensor(x).detach().cpu().float()
+        for x in (weight, bias)
+    )
+    fastest = codes_for(_MANY, _MANY, weight.shape[1], torch.device("cpu"))[0]
+    return (Int8Affine if fastest is Int8Codes else Affine)(weight, bias)
+
+
+class Affine:
+    """An affine layer in float32.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (out, in)
+    bias : Tensor of shape (out,) or None
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        self.weight = weight
+        self.bias = torch.zeros(len(weight)) if bias is None else bias
+
+    def __call__(self, rows: Tensor, transposed: bool = False) -> Tensor:
+        """Outputs (n, out) of rows (n, in), or transposed ones (out, n)."""
+        if transposed:
+            return torch.addmm(self.bias[:, None], self.weight, rows.T)
+        return torch.addmm(self.bias, rows, self.weight.T)
+
+
+class Int8Affine(Affine):
+    """An affine layer of 8-bit weights, each row with a scale, and 8-bit inputs."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None):
+        self.codes, self.scale = _quantized(weight)
+        super().__init__(weight, bias)
+        del self.weight
+
+    def __call__(self, rows: Tensor, transposed: bool = False) -> Tensor:
+        codes, scale = _quantized(rows)
+        if transposed:
+            products = Int8Codes.product(self.codes, codes).float()
+            products *= self.scale[:, None]
+            return products.mul_(scale).add_(self.bias[:, None])
+        products = Int8Codes.product(codes, self.codes).float()
+        return products.mul_(self.scale).mul_(scale[:, None]).add_(self.bias)
+
+
+def _quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows in 8 bits, as wide as products of integers need, and the rows' scales."""
+    scale = rows.abs().amax(dim=1) / 127
+    scale = torch.where(scale > 0, scale, 1.0)
+    codes = (rows / scale[:, None]).round_().to(torch.int8)
+    return F.pad(codes, (0, -codes.shape[1] % 8)), scale

@@ -1,0 +1,355 @@
+"""AmortizedNeighbors: ask for a recall, and visit as few lists as it takes."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._validation import check_same_width
+from ..exact._search import check_k
+from ..routing._base import BaseRouter
+from ._bounds import ListBounds
+from ._calibrate import calibrate, choose_band, count_losses
+from ._code_lists import CodeLists
+from ._engine import Engine, directions
+from ._export import to_faiss
+from ._faiss_lists import FaissLists
+from ._list_scores import list_scorer
+from ._report import work_report
+from ._searching import SearchesKeys
+
+__all__ = ["AmortizedNeighbors"]
+
+# Calibration queries that choose the first lists, before the others set the margin.
+_TUNING = 0.2
+# Recall that calibration and report are about where none is asked for.
+_TARGET = 0.95
+# Queries by which errors of codes are measured.
+_MEASURED = 512
+# Predicted scores that are held at a time.
+_SCORES = 2**24
+
+
+class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
+    """Search keys in lists, visited in a router's order until a recall is reached.
+
+    A router predicts for every query the best score in each list of keys. The lists
+    whose predictions are highest are visited, every key in them is scored with the
+    query, and further lists only as long as their predicted score, raised by a margin,
+    reaches the k-th best score found. The margin is calibrated on held-out queries, so
+    that new ones find ``target_recall`` of their k best keys.
+
+    Parameters
+    ----------
+    router : estimator
+        :class:`SupportNetRegressor`, :class:`KeyNetRegressor`, :class:`LinearRouter`,
+        :class:`OptimisticRouter` or :class:`CentroidRouter` with its keys. A fitted one
+        is used as it is; any other is cloned and fitted on part of the queries.
+        ``FrozenEstimator(router)`` stays fitted in clones.
+    lists : {"flat", "pqfastscan", "rabitq"}, default="flat"
+        "flat" gives the exact best keys of the lists visited: short codes that this
+        processor multiplies fast rule out most keys, the keys themselves decide. The
+        others are compressed lists of Faiss, whose best keys are re-ranked with the
+        keys themselves: 4 bits for every other coordinate, or one bit a coordinate.
+    k : int, default=10
+        Number of keys that searches are made for.
+    target_recall : float or None, default=None
+        Share of the k best keys to find, in the mean over queries.
+    n_probe : int or None, default=None
+        Number of lists that every query visits, in place of a recall. With neither, nor
+        a budget, results are exact: bounds tell which lists can be left out.
+    max_lists, max_keys : int or None, default=None
+        Budget for a query: lists to visit, keys in them. Alone or beside
+        ``target_recall``.
+    calibration_fraction : float, default=0.1
+        Share of the queries of :meth:`fit` that is held out to calibrate, if the router
+        is not fitted yet; all of them calibrate one that is.
+    n_jobs : int or None, default=None
+        Batches of queries searched at the same time, by threads of joblib.
+    random_state : int, RandomState instance or None, default=None
+        Of the split into training and calibration queries.
+
+    Attributes
+    ----------
+    router_ : estimator
+        The fitted router.
+    keys_ : ndarray or memmap of shape (n_keys, n_features)
+        The keys, by reference.
+    partition_ : Partition
+        The lists.
+    calibrations_ : dict of int to Calibration
+        By the number of keys wanted; see :meth:`calibrate`.
+    report_ : dict
+        Work on the calibration queries at ``target_recall`` (0.95 where it is None):
+        for ``"router"`` and for plain ``"centroids"`` with equally many probes for all
+        queries the ``"recall"``, ``"lists_visited"``, ``"keys_scanned"`` and
+        ``"macs"``, multiply-accumulates with those of the router itself; their ratios
+        ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the router saves
+        work; and ``"break_even"``, after how many queries the work of labelling and
+        training has been saved (None: never).
+    n_features_in_ : int
+        Number of features of queries and keys.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where the queries had names.
+
+    See Also
+    --------
+    sk_amips.exact_search : Exact search without lists.
+
+    Notes
+    -----
+    Searches run on the CPU, with torch's threads. With "flat" lists the codes take a
+    quarter of the keys' bytes where they are of 8 bits.
+
+    The recall is promised in the mean, for queries like the calibration queries: see
+    ``Calibration``. Compressed lists lose some of the best keys; how many is measured
+    on the calibration queries and made up for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips import AmortizedNeighbors, CentroidRouter
+    >>> rng = np.random.default_rng(0)
+    >>> keys = rng.normal(size=(2000, 16))
+    >>> queries = rng.normal(size=(1000, 16))
+    >>> router = CentroidRouter(keys, random_state=0)
+    >>> index = AmortizedNeighbors(router, k=5, target_recall=0.9, random_state=0)
+    >>> scores, indices = index.fit(queries).search(rng.normal(size=(3, 16)))
+    >>> indices.shape
+    (3, 5)
+    """
+
+    _parameter_constraints: dict = {
+        "router": [HasMethods(["fit"])],
+        "lists": [StrOptions({"flat", "pqfastscan", "rabitq"})],
+        "k": [Interval(Integral, 1, None, closed="left")],
+        "target_recall": [Interval(Real, 0, 1, closed="neither"), None],
+        "n_probe": [Interval(Integral, 1, None, closed="left"), None],
+        "max_lists": [Interval(Integral, 1, None, closed="left"), None],
+        "max_keys": [Interval(Integral, 1, None, closed="left"), None],
+        "calibration_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        router,
+        *,
+        lists="flat",
+        k=10,
+        target_recall=None,
+        n_probe=None,
+        max_lists=None,
+        max_keys=None,
+        calibration_fraction=0.1,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.router = router
+        self.lists = lists
+        self.k = k
+        self.target_recall = target_recall
+        self.n_probe = n_probe
+        self.max_lists = max_lists
+        self.max_keys = max_keys
+        self.calibration_fraction = calibration_fraction
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None, *, groups=None, X_cal=None):
+        """Fit the router, unless it is fitted, put keys in lists, and calibrate.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries, or the keys too where the router's are None.
+        y : Ignored
+            Present for scikit-learn's convention.
+        groups : array-like of shape (n_queries,), default=None
+            Source of each query: queries of one group never straddle the split.
+        X_cal : array-like of shape (n_calibration_queries, n_features), default=None
+            Queries to calibrate on, in place of some of ``X``: they must be unknown to
+            the router.
+
+        Returns
+        -------
+        self : object
+            The fitted index.
+
+        Raises
+        ------
+        ValueError
+            If ``n_probe`` comes with ``target_recall``, ``k`` is larger than the number
+            of keys, or no query is left to calibrate on.
+        """
+        if self.n_probe is not None and self.target_recall is not None:
+            raise ValueError("Give n_probe or target_recall, not both.")
+        X = self._checked(X, reset=True)
+        rng = check_random_state(self.random_state)
+        if X_cal is not None:
+            X_cal = self._checked(X_cal, reset=False)
+        router, X_cal, n_training = self._fitted_router(X, X_cal, groups, rng)
+        keys, partition = router.keys_, router.partition_
+        check_k(self.k, len(keys))
+        X_cal = X_cal[X_cal.any(axis=1)]
+        if not len(X_cal):
+            raise ValueError("There is no query to calibrate on but zero ones.")
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        if self.lists == "flat":
+            lists = CodeLists(keys, partition, router.key_norms_.max)
+            if not self._is_exact():
+                lists.measure_errors(directions(X_cal[:_MEASURED]), seed)
+        else:
+            lists = FaissLists(keys, partition, self.lists, seed)
+        self.router_, self.keys_, self.partition_ = router, keys, partition
+        self._engine = Engine(keys, lists, list_scorer(router))
+        self._bounds = ListBounds(keys, partition) if self._is_exact() else None
+        self.calibrations_ = {}
+        best = self._calibrate(X_cal, sorted({1, self.k}), rng)
+        self.report_ = work_report(
+            self._engine, router, *best, self._target(), n_training
+        )
+        return self
+
+    def _fitted_router(self, X, X_cal, groups, rng):
+        """The fitted router, calibration queries, and how many it has learned from."""
+        router = self.router
+        if isinstance(router, FrozenEstimator):
+            router = router.estimator
+        if not isinstance(router, BaseRouter):
+            raise TypeError(
+                f"router must be one of the routers of sk_amips, got {router!r}."
+            )
+        try:
+            check_is_fitted(router)
+        except NotFittedError:
+            if X_cal is None:
+                X, X_cal = self._split(X, groups, rng)
+            return clone(router).fit(X), X_cal, len(X)
+        check_same_width(router.keys_, X)
+        return router, X if X_cal is None else X_cal, 0
+
+    def _split(self, X, groups, rng):
+        """Training and calibration queries, groups undivided."""
+        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        split = splitter(1, test_size=self.calibration_fraction, random_state=seed)
+        train, held_out = next(split.split(X, groups=groups))
+        return X[train], X[held_out]
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def calibrate(self, X, *, k=None):
+        """Calibrate anew on other queries, or for another number of keys.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries that the router has not learned from, and that are like those to be
+            searched.
+        k : int, default=None
+            Number of keys wanted; None: that of the constructor.
+
+        Returns
+        -------
+        self : object
+            The index, with another entry of ``calibrations_``.
+        """
+        X = self._check_queries(X)
+        k = self.k if k is None else k
+        check_k(k, len(self.keys_))
+        X = X[X.any(axis=1)]
+        self._calibrate(X, [k], check_random_state(self.random_state))
+        return self
+
+    def _calibrate(self, X, wanted, rng):
+        """Set calibrations; queries, best lists and calibration of the last of them."""
+        X = X[rng.permutation(len(X))]
+        _, indices = self.router_._top_k(X, max(wanted))
+        n_tuning = round(_TUNING * len(X))
+        for k in wanted:
+            best = indices[:, :k]
+            lists = self.partition_.labels_[best]
+            band = None
+            if n_tuning:
+                tuning = X[:n_tuning], lists[:n_tuning]
+                band = choose_band(self._engine, *tuning, self._target())
+            held_out = X[n_tuning:], lists[n_tuning:]
+            calibration = calibrate(self._engine, *held_out, band)
+            if self.lists != "flat":
+                calibration = count_losses(
+                    self._engine,
+                    X[n_tuning:],
+                    best[n_tuning:],
+                    calibration,
+                    self._target(),
+                )
+            self.calibrations_[k] = calibration
+        promised = self.target_recall is not None
+        if promised and calibration.margin(self.target_recall) == np.inf:
+            warnings.warn(
+                f"A recall of {self.target_recall} cannot be promised with {len(X)} "
+                f"calibration queries and {self.lists!r} lists: searches that ask for "
+                "it will visit all lists.",
+                stacklevel=3,
+            )
+        return *held_out, calibration
+
+    @property
+    def query_map_(self):
+        """A fitted transformer from queries to the keys predicted for them.
+
+        For graph indexes: enter with the mapped query, re-rank with the true one.
+        """
+        check_is_fitted(self)
+        if not hasattr(self.router_, "transform"):
+            raise AttributeError(f"{type(self.router_).__name__} maps no queries.")
+        return FrozenEstimator(self.router_)
+
+    def to_faiss(self):
+        """Make a plain ``faiss.IndexIVFFlat`` that visits the same lists.
+
+        Its coarse quantizer holds the weights of a linear router, or the centroids, so
+        that nothing of this library is needed to search it. Probing all its lists is
+        exact.
+
+        Returns
+        -------
+        index : faiss.IndexIVFFlat
+            With a copy of the keys, and ``nprobe`` as ``n_probe``, or as many as it
+            takes all queries for ``target_recall``, or all.
+
+        Raises
+        ------
+        ValueError
+            If the router is not a :class:`CentroidRouter` or a :class:`LinearRouter`
+            with ``fit_intercept=False``.
+        """
+        check_is_fitted(self)
+        n_probe = self.n_probe
+        if n_probe is None and self.target_recall is not None:
+            rank = self._calibration(self.k).rank
+            quantile = np.quantile(rank, self.target_recall, method="inverted_cdf")
+            n_probe = int(quantile) + 1
+        return to_faiss(self.router_, n_probe)
+
+    def _target(self) -> float:
+        return _TARGET if self.target_recall is None else self.target_recall
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "report_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = False
+        return tags

@@ -1,0 +1,92 @@
+"""What a router spares, against plain centroids at the same recall."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._calibrate import Calibration, calibrate
+from ._engine import Engine
+from ._list_scores import centroid_scorer
+from ._rules import FixedProbes, Rule
+
+__all__ = ["n_macs", "work_report"]
+
+
+def n_macs(router) -> int:
+    """Multiply-accumulates that a router spends on a query."""
+    if hasattr(router, "net_"):
+        state = router.net_.module_.state_dict().values()
+        return sum(tensor.numel() for tensor in state)
+    if hasattr(router, "coef_"):
+        return router.coef_.size
+    n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
+    return router.partition_.centroids_.size + n_factors
+
+
+def work_report(
+    engine: Engine,
+    router,
+    X: np.ndarray,
+    best_lists: np.ndarray,
+    calibration: Calibration,
+    target_recall: float,
+    n_training: int,
+) -> dict:
+    """Work for a recall, ours and that of plain centroids with fixed probes.
+
+    Parameters
+    ----------
+    engine : Engine
+    router : estimator
+    X : ndarray of shape (n, d)
+        Calibration queries.
+    best_lists : ndarray of shape (n, k)
+        Lists of their k best keys.
+    calibration : Calibration
+    target_recall : float
+    n_training : int
+        Queries that the router has learned from in this fit.
+    """
+    k, d = best_lists.shape[1], X.shape[1]
+    rule = calibration.rule(target_recall)
+    ours = _work(engine, X, k, rule, n_macs(router))
+    margin = calibration.margin(target_recall)
+    ours["recall"] = float((calibration.critical <= margin).mean())
+    plain = Engine(engine.keys, engine.lists, centroid_scorer(router))
+    ranks = calibrate(plain, X, best_lists, 0.0).rank
+    n_probe = int(np.quantile(ranks, target_recall, method="inverted_cdf")) + 1
+    centroids = router.partition_.centroids_.size
+    base = _work(plain, X, k, FixedProbes(n_probe), centroids)
+    base["recall"] = float((ranks < n_probe).mean())
+    spared = base["macs"] - ours["macs"]
+    spent = n_training * d * len(engine.keys) + _training_macs(router, n_training)
+    return {
+        "k": k,
+        "target_recall": target_recall,
+        "n_calibration": len(X),
+        "margin": margin,
+        "band": calibration.band,
+        "router": ours,
+        "centroids": base,
+        "keys_ratio": base["keys_scanned"] / ours["keys_scanned"],
+        "macs_ratio": base["macs"] / ours["macs"],
+        "worth_it": spared > 0,
+        "break_even": math.ceil(spent / spared) if spared > 0 else None,
+    }
+
+
+def _work(engine: Engine, X: np.ndarray, k: int, rule: Rule, router_macs: int) -> dict:
+    n_lists, n_keys = engine.work(X, k, rule)
+    macs = router_macs + X.shape[1] * float(n_keys.mean())
+    return {
+        "lists_visited": float(n_lists.mean()),
+        "keys_scanned": float(n_keys.mean()),
+        "macs": macs,
+    }
+
+
+def _training_macs(router, n_training: int) -> int:
+    """Forward and backward passes, which take three times the forward one."""
+    return 3 * n_macs(router) * n_training * getattr(router, "n_iter_", 0)

@@ -1,0 +1,263 @@
+"""Searching a fitted index."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
+
+from .._validation import row_blocks
+from ..exact._search import check_k
+from ..metrics import recall_at_k
+from ._calibrate import Calibration
+from ._engine import BLOCK, Found
+from ._rules import BoundStop, Budget, FixedProbes, Rule
+
+__all__ = ["SearchesKeys"]
+
+# Predicted scores that are held at a time.
+_SCORES = 2**24
+
+
+class SearchesKeys(BaseEstimator):
+    """What can be asked of a fitted :class:`AmortizedNeighbors`."""
+
+    def search(self, X, k=None, *, target_recall=None, n_probe=None):
+        """Find the keys of largest inner product with each query.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        k : int, default=None
+            Number of keys wanted for each query; None: that of the constructor.
+        target_recall : float, default=None
+            In place of the constructor's.
+        n_probe : int, default=None
+            In place of the constructor's.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_queries, k)
+            Inner products of the queries with the keys found, descending.
+        indices : ndarray of shape (n_queries, k), dtype int64
+            Rows of ``keys``; equal scores are in order of their index. Where the lists
+            to visit hold fewer than ``k`` keys, others are visited too.
+
+        Raises
+        ------
+        ValueError
+            If a recall is asked for more keys than any calibration was made for.
+        """
+        X = self._check_queries(X)
+        k = self.k if k is None else k
+        found = self._search(X, k, target_recall, n_probe)
+        return found.scores[:, :k], found.indices[:, :k]
+
+    def kneighbors(self, X, n_neighbors=None, return_distance=True):
+        """Find keys in the form of scikit-learn's neighbors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        n_neighbors : int, default=None
+            Number of keys wanted for each query; None: ``k``.
+        return_distance : bool, default=True
+            Whether to return distances too.
+
+        Returns
+        -------
+        distances : ndarray of shape (n_queries, n_neighbors)
+            *Negative inner products*, ascending. Only with ``return_distance=True``.
+        indices : ndarray of shape (n_queries, n_neighbors), dtype int64
+            Rows of ``keys``.
+        """
+        scores, indices = self.search(X, n_neighbors)
+        return (-scores, indices) if return_distance else indices
+
+    def kneighbors_graph(self, X, n_neighbors=None, mode="connectivity"):
+        """Find keys as a sparse matrix of queries and keys.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        n_neighbors : int, default=None
+            Number of keys wanted for each query; None: ``k``.
+        mode : {"connectivity", "distance"}, default="connectivity"
+            Whether entries are one, or negative inner products.
+
+        Returns
+        -------
+        graph : csr_matrix of shape (n_queries, n_keys)
+        """
+        if mode not in ("connectivity", "distance"):
+            raise ValueError(
+                f"mode must be 'connectivity' or 'distance', got {mode!r}."
+            )
+        distances, indices = self.kneighbors(X, n_neighbors)
+        there = indices >= 0
+        ends = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
+        values = distances[there]
+        if mode == "connectivity":
+            values = np.ones_like(values)
+        shape = len(indices), len(self.keys_)
+        return sparse.csr_matrix((values, indices[there], ends), shape=shape)
+
+    def predict(self, X):
+        """Find the best key of each query, as the last step of a pipeline does.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_queries,), dtype int64
+            Rows of ``keys``.
+        """
+        return self.search(X)[1][:, 0]
+
+    def score(self, X, y=None):
+        """Recall@k: share of the k exact best keys that a search finds.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        y : Ignored
+            The exact best keys are searched. Ties with the k-th best key are hits.
+
+        Returns
+        -------
+        recall : float
+            Between 0 and 1.
+        """
+        X = self._check_queries(X)
+        exact, _ = self.router_._top_k(X, self.k)
+        return recall_at_k(exact, *self.search(X), k=self.k)
+
+    def visited(self, X, k=None, *, target_recall=None, n_probe=None):
+        """Count what a search visits.
+
+        Parameters
+        ----------
+        X, k, target_recall, n_probe
+            As in :meth:`search`.
+
+        Returns
+        -------
+        n_lists, n_keys : ndarray of shape (n_queries,), dtype int64
+            Lists visited for each query, and keys in them.
+        """
+        X = self._check_queries(X)
+        k = self.k if k is None else k
+        found = self._search(X, k, target_recall, n_probe, count=True)
+        return found.n_lists, found.n_keys
+
+    def predict_recall(self, *, max_lists=None, max_keys=None, k=None) -> float:
+        """Predict the recall@k that a budget alone would reach.
+
+        Parameters
+        ----------
+        max_lists, max_keys : int, default=None
+            Budget for a query.
+        k : int, default=None
+            Number of keys wanted; None: that of the constructor.
+
+        Returns
+        -------
+        recall : float
+            That of the calibration queries.
+        """
+        check_is_fitted(self)
+        calibration = self._calibration(self.k if k is None else k)
+        found = np.ones(calibration.rank.shape, dtype=bool)
+        if max_lists is not None:
+            found &= calibration.rank < max_lists
+        if max_keys is not None:
+            found &= (calibration.n_keys <= max_keys) | (calibration.rank == 0)
+        return float(found.mean())
+
+    def _is_exact(self) -> bool:
+        rules = self.n_probe, self.target_recall, self.max_lists, self.max_keys
+        return all(rule is None for rule in rules)
+
+    def _calibration(self, k: int) -> Calibration:
+        able = [n for n in self.calibrations_ if n >= k]
+        if not able:
+            raise ValueError(
+                f"There is no calibration for k={k}: call calibrate(X, k={k}) first."
+            )
+        return self.calibrations_[min(able)]
+
+    def _rule(self, k, target_recall, n_probe) -> tuple[Rule, int]:
+        """The rule of a search, and the number of keys it is made for."""
+        if target_recall is not None and n_probe is not None:
+            raise ValueError("Give n_probe or target_recall, not both.")
+        if target_recall is None and n_probe is None:
+            target_recall, n_probe = self.target_recall, self.n_probe
+        rule = None
+        if n_probe is not None:
+            check_scalar(n_probe, "n_probe", Integral, min_val=1)
+            rule = FixedProbes(n_probe)
+        elif target_recall is not None:
+            check_scalar(
+                target_recall,
+                "target_recall",
+                Real,
+                min_val=0,
+                max_val=1,
+                include_boundaries="neither",
+            )
+            calibration = self._calibration(k)
+            rule, k = calibration.rule(target_recall), calibration.rank.shape[1]
+        elif self._is_exact():
+            rule = BoundStop(self.calibrations_[1].band or 0.0, self._bounds)
+        if self.max_lists is not None or self.max_keys is not None:
+            rule = Budget(rule, self.max_lists, self.max_keys, self.partition_.sizes_)
+        return rule, k
+
+    def _search(self, X, k, target_recall, n_probe, count=False) -> Found:
+        check_k(k, len(self.keys_))
+        rule, k = self._rule(k, target_recall, n_probe)
+        n = len(X)
+        found = Found(
+            np.zeros((n, k), dtype=X.dtype),
+            np.tile(np.arange(k), (n, 1)),
+            np.zeros(n, dtype=np.int64),
+            np.zeros(n, dtype=np.int64),
+        )
+        # To a zero query all keys are equal.
+        some = np.flatnonzero(X.any(axis=1))
+
+        def fill(block: slice) -> None:
+            rows = some[block]
+            part = self._engine.search(X[rows], k, rule, count=count)
+            for whole, values in zip(found, part, strict=True):
+                if values is not None:
+                    whole[rows] = values
+
+        size = max(1, min(BLOCK, _SCORES // self.partition_.n_partitions))
+        blocks = row_blocks(len(some), size)
+        if len(blocks) == 1:  # without the overhead of joblib
+            fill(blocks[0])
+        else:
+            # Processes would fill copies of the results.
+            Parallel(n_jobs=self.n_jobs, require="sharedmem")(
+                map(delayed(fill), blocks)
+            )
+        return found
+
+    def _check_queries(self, X) -> np.ndarray:
+        check_is_fitted(self)
+        return self._checked(X, reset=False)
+
+    def _checked(self, X, *, reset: bool) -> np.ndarray:
+        return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)

@@ -1,0 +1,368 @@
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sk_amips import (
+    AmortizedNeighbors,
+    CentroidRouter,
+    KeyNetRegressor,
+    LinearRouter,
+    OptimisticRouter,
+    SupportNetRegressor,
+    exact_search,
+)
+from sk_amips.metrics import recall_at_k
+
+LISTS = ["flat", "pqfastscan", "rabitq"]
+ROUTERS = ["centroid", "linear", "cross-entropy", "net"]
+
+
+@parametrize_with_checks(
+    [
+        AmortizedNeighbors(CentroidRouter(n_partitions=2, random_state=0), k=1),
+        AmortizedNeighbors(
+            CentroidRouter(n_partitions=2, random_state=0), k=1, n_probe=1
+        ),
+    ]
+)
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+def index(router, log, **params):
+    return AmortizedNeighbors(router, **({"random_state": 0} | params)).fit(log)
+
+
+def held_out(problem):
+    return problem.log[700:]
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("lists", LISTS)
+@pytest.mark.parametrize("router", ROUTERS)
+def test_the_target_is_reached_with_less_than_a_scan(
+    problem, routers, router, lists, k
+):
+    for target in (0.8, 0.95):
+        found = index(
+            routers[router], held_out(problem), lists=lists, k=k, target_recall=target
+        )
+        # 600 test and 560 calibration queries: three standard errors.
+        slack = 3 * (target * (1 - target) * (1 / 600 + 1 / 560)) ** 0.5
+        assert found.score(problem.test) >= target - slack
+        n_lists, n_keys = found.visited(problem.test)
+        assert n_keys.mean() < 0.5 * len(problem.keys)
+        assert (n_lists >= 1).all()
+
+
+@pytest.mark.parametrize("lists", LISTS)
+def test_scores_are_those_of_the_queries(problem, routers, lists):
+    found = index(routers["net"], held_out(problem), lists=lists, k=4, n_probe=3)
+    for X in (problem.test, problem.test.astype(np.float64)):
+        scores, indices = found.search(X)
+        true = np.einsum("nkd,nd->nk", problem.keys[indices].astype(X.dtype), X)
+        np.testing.assert_allclose(scores, true, rtol=1e-5, atol=1e-5)
+        assert scores.dtype == X.dtype
+        assert indices.dtype == np.int64
+        assert (np.diff(scores) <= 0).all()
+        assert all(len(set(row)) == 4 for row in indices.tolist())
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_probing_all_lists_is_exact(problem, routers, n_jobs, monkeypatch):
+    monkeypatch.setattr("sk_amips.index._searching.BLOCK", 100)
+    exact = exact_search(problem.keys, problem.test, 7)
+    params = {"k": 7, "n_probe": 30, "n_jobs": n_jobs}
+    found = index(routers["centroid"], held_out(problem), **params)
+    scores, indices = found.search(problem.test)
+    np.testing.assert_array_equal(indices, exact[1])
+    np.testing.assert_allclose(scores, exact[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize("k", [1, 10])
+def test_without_a_target_results_are_exact(problem, routers, router, k):
+    found = index(routers[router], held_out(problem), k=k)
+    indices = found.search(problem.test)[1]
+    _, expected = exact_search(problem.keys, problem.test, k)
+    np.testing.assert_array_equal(indices, expected)
+    assert found.visited(problem.test)[1].mean() < len(problem.keys)
+
+
+def test_more_recall_takes_more_lists(problem, routers):
+    found = index(routers["net"], held_out(problem), k=3, target_recall=0.9)
+    mean_keys = [
+        found.visited(problem.test, target_recall=target)[1].mean()
+        for target in (0.5, 0.8, 0.9, 0.99)
+    ]
+    assert np.diff(mean_keys).min() >= 0
+    assert mean_keys[-1] > 1.2 * mean_keys[0]
+    low = found.search(problem.test, target_recall=0.5)
+    high = found.search(problem.test, target_recall=0.99)
+    assert high[0].sum() > low[0].sum()
+    np.testing.assert_array_equal(
+        found.search(problem.test)[1], found.search(problem.test, target_recall=0.9)[1]
+    )
+
+
+def test_fewer_keys_than_calibrated_for(problem, routers):
+    found = index(routers["net"], held_out(problem), k=6, target_recall=0.9)
+    np.testing.assert_array_equal(
+        found.search(problem.test, 4)[1], found.search(problem.test)[1][:, :4]
+    )
+    assert (
+        found.visited(problem.test, 1)[1] <= found.visited(problem.test, 6)[1]
+    ).all()
+    with pytest.raises(ValueError, match=r"calibrate\(X, k=9\)"):
+        found.search(problem.test, 9)
+    found.calibrate(held_out(problem), k=9)
+    exact, _ = exact_search(problem.keys, problem.test, 9)
+    assert recall_at_k(exact, *found.search(problem.test, 9)) > 0.86
+    assert sorted(found.calibrations_) == [1, 6, 9]
+
+
+def test_budgets(problem, routers):
+    params = {"k": 2, "max_lists": 3, "max_keys": 200}
+    alone = index(routers["net"], held_out(problem), **params)
+    n_lists, n_keys = alone.visited(problem.test)
+    assert n_lists.max() <= 3
+    assert (n_keys[n_lists > 1] <= 200).all()
+    bounded = index(routers["net"], held_out(problem), target_recall=0.99, **params)
+    assert (bounded.visited(problem.test)[0] <= n_lists).all()
+    predicted = alone.predict_recall(max_lists=3, max_keys=200)
+    assert predicted == pytest.approx(alone.score(problem.test), abs=0.05)
+    assert alone.predict_recall(max_lists=30) == 1.0
+    assert alone.predict_recall(max_lists=1) < alone.predict_recall(max_lists=2)
+
+
+def test_report(problem):
+    net = SupportNetRegressor(
+        problem.keys, n_partitions=30, hidden_layer_sizes=(32,), random_state=0
+    )
+    found = index(net, problem.log, k=1, target_recall=0.9)
+    report = found.report_
+    assert report["n_calibration"] == 112
+    assert report["k"] == 1
+    ours, plain = report["router"], report["centroids"]
+    assert plain["recall"] >= 0.9
+    assert 0.85 < ours["recall"] <= 1
+    weights = sum(x.numel() for x in found.router_.net_.module_.state_dict().values())
+    assert ours["macs"] == pytest.approx(weights + 16 * ours["keys_scanned"])
+    assert plain["macs"] == pytest.approx(30 * 16 + 16 * plain["keys_scanned"])
+    assert report["macs_ratio"] == plain["macs"] / ours["macs"]
+    assert report["worth_it"] == (report["macs_ratio"] > 1)
+    assert (report["break_even"] is None) == (not report["worth_it"])
+    easy = index(CentroidRouter(problem.keys, random_state=0), problem.log, k=1)
+    assert easy.report_["break_even"] is None or easy.report_["break_even"] > 0
+
+
+def test_router_is_fitted_unless_it_is(problem, routers):
+    net = routers["net"]
+    used = index(net, held_out(problem), n_probe=2)
+    assert used.router_ is net
+    assert used.keys_ is problem.keys
+    frozen = index(
+        clone(used.set_params(router=FrozenEstimator(net))).router, held_out(problem)
+    )
+    assert frozen.router_ is net
+    anew = index(LinearRouter(problem.keys, random_state=0), problem.log, n_probe=2)
+    assert anew.router_ is not anew.router
+    assert clone(anew).router.keys is problem.keys
+    with pytest.raises(NotFittedError):
+        clone(anew).search(problem.test)
+
+
+def test_groups_are_not_divided(problem, monkeypatch):
+    seen = {}
+
+    class Watched(CentroidRouter):
+        def fit(self, X, y=None):
+            seen["train"] = X
+            return super().fit(X)
+
+    groups = np.repeat(np.arange(350), 4)
+    index_ = AmortizedNeighbors(Watched(problem.keys, random_state=0), random_state=0)
+    index_.fit(problem.log, groups=groups)
+    rows = {
+        row.tobytes(): group for row, group in zip(problem.log, groups, strict=True)
+    }
+    trained = {rows[row.tobytes()] for row in seen["train"]}
+    assert len(seen["train"]) == 4 * len(trained) < len(problem.log)
+    index_.fit(problem.log, X_cal=problem.test)
+    assert len(seen["train"]) == len(problem.log)
+
+
+def test_neighbors_in_the_form_of_sklearn(problem, routers):
+    found = index(routers["net"], held_out(problem), k=3, target_recall=0.9)
+    scores, indices = found.search(problem.test)
+    distances, neighbors = found.kneighbors(problem.test)
+    np.testing.assert_array_equal(distances, -scores)
+    np.testing.assert_array_equal(neighbors, indices)
+    np.testing.assert_array_equal(
+        found.kneighbors(problem.test, 2, return_distance=False), indices[:, :2]
+    )
+    graph = found.kneighbors_graph(problem.test)
+    assert graph.shape == (600, 1500)
+    assert (graph.sum(axis=1) == 3).all()
+    assert (graph[0, indices[0]].toarray() == 1).all()
+    graph = found.kneighbors_graph(problem.test, 1, mode="distance")
+    np.testing.assert_array_equal(
+        graph.data, found.kneighbors(problem.test, 1)[0][:, 0]
+    )
+    with pytest.raises(ValueError, match="mode"):
+        found.kneighbors_graph(problem.test, mode="other")
+    np.testing.assert_array_equal(found.predict(problem.test), indices[:, 0])
+
+
+def test_in_a_pipeline_and_a_grid_search(problem):
+    router = LinearRouter(problem.keys, n_partitions=30, random_state=0)
+    pipe = make_pipeline(
+        Normalizer(),
+        AmortizedNeighbors(router, k=1, target_recall=0.9, random_state=0),
+    ).fit(problem.log)
+    assert pipe.predict(problem.test).shape == (600,)
+    assert pipe.score(problem.test) > 0.85
+    optimistic = OptimisticRouter(problem.keys, n_partitions=30, random_state=0)
+
+    def cost(est, X, y=None):
+        return -est.visited(X)[1].mean()
+
+    search = GridSearchCV(
+        pipe[-1],
+        {"router": [router, optimistic], "lists": ["flat", "pqfastscan"]},
+        scoring=cost,
+        cv=2,
+        n_jobs=2,
+    ).fit(problem.log)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    frame = pd.DataFrame(problem.log, columns=[f"x{i}" for i in range(16)])
+    named = clone(pipe[-1]).fit(frame)
+    assert named.feature_names_in_[3] == "x3"
+    with pytest.warns(UserWarning, match="feature names"):
+        named.predict(problem.test)
+
+
+@pytest.mark.parametrize("lists", LISTS)
+def test_pickle(problem, routers, lists):
+    found = index(routers["net"], held_out(problem), lists=lists, target_recall=0.9)
+    copy = pickle.loads(pickle.dumps(found))
+    for one, other in zip(
+        found.search(problem.test), copy.search(problem.test), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("params", [{"n_probe": 1}, {"target_recall": 0.9}, {}])
+def test_zero_queries_and_large_k(problem, routers, params):
+    found = index(routers["net"], held_out(problem), k=300, **params)
+    X = problem.test[:5].copy()
+    X[2] = 0
+    scores, indices = found.search(X)
+    np.testing.assert_array_equal(indices[2], np.arange(300))
+    assert (scores[2] == 0).all()
+    assert (indices >= 0).all()
+    # Duplicates of one key are all there, in order.
+    near = np.repeat(problem.keys[99:100], 2, axis=0)
+    row = found.search(near)[1][0].tolist()
+    place = row.index(99)
+    assert row[place : place + 5] == [99, 100, 101, 102, 103]
+
+
+def test_keys_of_other_types_and_layouts(problem, tmp_path):
+    np.save(tmp_path / "keys.npy", problem.keys)
+    mapped = np.load(tmp_path / "keys.npy", mmap_mode="r")
+    expected = None
+    for keys in (mapped, np.asfortranarray(problem.keys), problem.keys.astype(">f4")):
+        found = index(CentroidRouter(keys, random_state=0), problem.log, k=3, n_probe=3)
+        assert found.keys_ is keys
+        indices = found.search(problem.test)[1]
+        expected = indices if expected is None else expected
+        np.testing.assert_array_equal(indices, expected)
+    half = index(
+        CentroidRouter(problem.keys.astype(np.float16), random_state=0), problem.log
+    )
+    exact = exact_search(problem.keys.astype(np.float16), problem.test, 10)
+    assert (half.search(problem.test)[1] == exact[1]).mean() > 0.999
+
+
+def test_keynet_through_the_centroids(problem):
+    net = KeyNetRegressor(
+        problem.keys, n_partitions=30, shared_head=True, max_epochs=5, random_state=0
+    )
+    found = index(net, problem.log, k=1, target_recall=0.9)
+    assert found.score(problem.test) > 0.85
+    mapped = found.query_map_.transform(problem.test)
+    np.testing.assert_array_equal(mapped, found.router_.transform(problem.test))
+    with pytest.raises(AttributeError, match="maps no queries"):
+        _ = index(CentroidRouter(problem.keys), problem.log).query_map_
+
+
+@pytest.mark.parametrize("loss", ["ridge", "cross_entropy"])
+def test_to_faiss(problem, loss):
+    faiss = pytest.importorskip("faiss")
+    router = LinearRouter(problem.keys, fit_intercept=False, loss=loss, random_state=0)
+    found = index(router, problem.log, k=5, n_probe=2)
+    plain = found.to_faiss()
+    assert isinstance(plain, faiss.IndexIVFFlat)
+    assert plain.nprobe == 2
+    assert plain.ntotal == len(problem.keys)
+    plain = faiss.deserialize_index(faiss.serialize_index(plain))
+    same = (
+        plain.search(problem.test, 5)[1]
+        == found.router_.search(problem.test, 5, n_probe=2)[1]
+    )
+    assert same.mean() > 0.99
+    plain.nprobe = plain.nlist
+    exact = exact_search(problem.keys, problem.test, 5)
+    assert (plain.search(problem.test, 5)[1] == exact[1]).mean() > 0.99
+    target = index(router, problem.log, k=1, target_recall=0.8)
+    indices = target.to_faiss().search(problem.test, 1)[1]
+    assert (indices == exact[1][:, :1]).mean() > 0.75
+
+
+def test_to_faiss_needs_a_linear_order(problem, routers):
+    for name in ("linear", "net"):
+        with pytest.raises(ValueError, match="fit_intercept=False"):
+            index(routers[name], held_out(problem)).to_faiss()
+    assert index(routers["centroid"], held_out(problem)).to_faiss().nprobe == 30
+
+
+def test_bad_input(problem, routers):
+    net = routers["net"]
+    cases = [
+        ({"n_probe": 2, "target_recall": 0.9}, {}, ValueError, "not both"),
+        ({"k": 2000}, {}, ValueError, "at most the number of keys"),
+        ({"lists": "ivf"}, {}, ValueError, "lists"),
+        ({"target_recall": 1.0}, {}, ValueError, "target_recall"),
+        ({"router": Normalizer()}, {}, TypeError, "routers of sk_amips"),
+        ({}, {"X": problem.log[:, :3]}, ValueError, "features"),
+        ({}, {"X": np.zeros((5, 16))}, ValueError, "zero"),
+    ]
+    for params, inputs, error, match in cases:
+        est = AmortizedNeighbors(**({"router": net} | params))
+        with pytest.raises(error, match=match):
+            est.fit(**({"X": problem.log} | inputs))
+    found = index(net, held_out(problem), target_recall=0.9)
+    for params, error, match in [
+        ({"k": 0}, ValueError, "k"),
+        ({"n_probe": 0}, ValueError, "n_probe"),
+        ({"target_recall": 1.5}, ValueError, "target_recall"),
+        ({"n_probe": 1, "target_recall": 0.5}, ValueError, "not both"),
+    ]:
+        with pytest.raises(error, match=match):
+            found.search(problem.test, **params)
+
+
+def test_too_few_calibration_queries(problem, routers):
+    with pytest.warns(UserWarning, match="cannot be promised"):
+        found = index(routers["net"], problem.log[700:750], target_recall=0.99)
+    assert (found.visited(problem.test)[0] == 30).all()
