@@ -227,15 +227,18 @@ class SearchesKeys(BaseEstimator):
     def _search(self, X, k, target_recall, n_probe, count=False) -> Found:
         check_k(k, len(self.keys_))
         rule, k = self._rule(k, target_recall, n_probe)
+        size = max(1, min(BLOCK, _SCORES // self.partition_.n_partitions))
+        some = np.flatnonzero(X.any(axis=1))
         n = len(X)
+        if len(some) == n <= size:
+            return self._engine.search(X, k, rule, count=count)
         found = Found(
             np.zeros((n, k), dtype=X.dtype),
+            # To a zero query all keys are equal.
             np.tile(np.arange(k), (n, 1)),
             np.zeros(n, dtype=np.int64),
             np.zeros(n, dtype=np.int64),
         )
-        # To a zero query all keys are equal.
-        some = np.flatnonzero(X.any(axis=1))
 
         def fill(block: slice) -> None:
             rows = some[block]
@@ -244,15 +247,9 @@ class SearchesKeys(BaseEstimator):
                 if values is not None:
                     whole[rows] = values
 
-        size = max(1, min(BLOCK, _SCORES // self.partition_.n_partitions))
-        blocks = row_blocks(len(some), size)
-        if len(blocks) == 1:  # without the overhead of joblib
-            fill(blocks[0])
-        else:
-            # Processes would fill copies of the results.
-            Parallel(n_jobs=self.n_jobs, require="sharedmem")(
-                map(delayed(fill), blocks)
-            )
+        # Processes would fill copies of the results.
+        parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
+        parallel(delayed(fill)(block) for block in row_blocks(len(some), size))
         return found
 
     def _check_queries(self, X) -> np.ndarray:
