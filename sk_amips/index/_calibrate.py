@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._validation import row_blocks
-from ._engine import BLOCK, Engine
+from ._engine import Engine
 from ._rules import ScoreStop
 
 __all__ = ["Calibration", "calibrate", "choose_band", "count_losses"]
@@ -16,6 +16,8 @@ __all__ = ["Calibration", "calibrate", "choose_band", "count_losses"]
 _N_FIRST = (1, 2, 3, 4, 6, 8, 12, 16)
 # Share of the misses allowed that compressed lists may take up.
 _LOST = 0.2
+# Times that the margin is corrected for them.
+_CORRECTIONS = 5
 # Work of a visit, in keys of its list.
 _VISIT = 32
 
@@ -59,24 +61,29 @@ class Calibration:
     rank: np.ndarray
     n_keys: np.ndarray
 
-    def __post_init__(self):
-        self._descending = -np.sort(-self.critical, axis=None)
+    def margin(self, target_recall: float, k: int | None = None) -> float:
+        """Smallest margin that keeps the target; inf if n is too small to tell.
 
-    def margin(self, target_recall: float) -> float:
-        """Smallest margin that keeps the target; inf if n is too small to tell."""
-        n, k = self.critical.shape
+        Parameters
+        ----------
+        target_recall : float
+        k : int, default=None
+            Number of keys that the recall is about, of those that are searched; None:
+            all of them.
+        """
+        critical = self.critical[:, :k]
+        n, k = critical.shape
         affordable = (n + 1) * (1 - target_recall) - 1
         if affordable < -1e-9:
             return np.inf
         n_missed = int(k * affordable + 1e-6)
         if n_missed >= n * k:
             return -np.inf
-        return float(self._descending[n_missed])
+        return float(-np.partition(-critical, n_missed, axis=None)[n_missed])
 
-    def rule(self, target_recall: float) -> ScoreStop:
-        """The rule that keeps the target."""
-        margin = self.margin(target_recall)
-        return _rule(self.band, margin)
+    def rule(self, target_recall: float, k: int | None = None) -> ScoreStop:
+        """The rule that keeps the target; see :meth:`margin`."""
+        return _rule(self.band, self.margin(target_recall, k))
 
     def lose(self, lost: np.ndarray) -> Calibration:
         """The same, if the lists lose some keys, a mask of shape (n, k)."""
@@ -85,7 +92,9 @@ class Calibration:
 
 
 def _rule(band: float | None, margin: float) -> ScoreStop:
-    return ScoreStop(margin, -np.inf) if band is None else ScoreStop(band, margin)
+    if band is None:
+        return ScoreStop(max(margin, 0.0), -np.inf)
+    return ScoreStop(band, margin)
 
 
 def calibrate(
@@ -108,7 +117,7 @@ def calibrate(
     critical = np.empty(best_lists.shape, dtype=np.float32)
     rank = np.empty(best_lists.shape, dtype=np.int64)
     n_keys = np.empty_like(rank)
-    for rows in row_blocks(len(X), BLOCK):
+    for rows in row_blocks(len(X), engine.block):
         start = engine.begin(X[rows], k, first)
         lists, query = best_lists[rows].T, np.arange(rows.stop - rows.start)
         reached = start.scores.max(axis=0) if band is None else start.kth
@@ -134,7 +143,9 @@ def count_losses(
 ) -> Calibration:
     """Take into account what compressed lists lose though they are visited.
 
-    More keys are re-ranked until a fifth of the misses allowed is lost in the lists.
+    More keys are re-ranked until a fifth of the misses allowed is lost in the lists;
+    then the margin grows until what it finds in a search is enough. Losses depend on
+    the margin, so that they hold for this target alone.
 
     Parameters
     ----------
@@ -146,19 +157,31 @@ def count_losses(
     calibration : Calibration
     target_recall : float
     """
-    rule = calibration.rule(target_recall)
-    visited = calibration.critical <= calibration.margin(target_recall)
     while True:
-        found = np.concatenate(
-            [
-                engine.search(X[rows], best.shape[1], rule).indices
-                for rows in row_blocks(len(X), BLOCK)
-            ]
-        )
-        lost = visited & ~(best[:, :, None] == found[:, None, :]).any(axis=2)
+        lost = _lost(engine, X, best, calibration, target_recall)
         few = lost.mean() <= _LOST * (1 - target_recall)
         if few or not engine.lists.refine_more():
-            return calibration.lose(lost)
+            break
+    for _ in range(_CORRECTIONS):
+        corrected = calibration.lose(lost)
+        more = _lost(engine, X, best, corrected, target_recall)
+        if not (more & ~lost).any():
+            break
+        lost |= more
+    return calibration.lose(lost)
+
+
+def _lost(engine, X, best, calibration, target_recall) -> np.ndarray:
+    """Keys (n, k) that a search with the margin visits and does not find."""
+    rule = calibration.rule(target_recall)
+    visited = calibration.critical <= calibration.margin(target_recall)
+    found = np.concatenate(
+        [
+            engine.search(X[rows], best.shape[1], rule).indices
+            for rows in row_blocks(len(X), engine.block)
+        ]
+    )
+    return visited & ~(best[:, :, None] == found[:, None, :]).any(axis=2)
 
 
 def choose_band(
@@ -181,7 +204,7 @@ def choose_band(
         See :class:`Calibration`.
     """
     k = best_lists.shape[1]
-    X, best_lists = X[:BLOCK], best_lists[:BLOCK]
+    X, best_lists = X[: engine.block], best_lists[: engine.block]
     scores = engine.begin(X, k, ScoreStop(0.0, -np.inf)).scores
     behind = np.sort(scores.max(axis=0) - scores, axis=None)
     bands = [
@@ -189,7 +212,9 @@ def choose_band(
     ]
     least, chosen = np.inf, None
     for band in (None, *bands):
-        rule = calibrate(engine, X, best_lists, band).rule(target_recall)
+        critical = calibrate(engine, X, best_lists, band).critical
+        margin = np.quantile(critical, target_recall, method="inverted_cdf")
+        rule = _rule(band, float(margin))
         found = engine.search(X, k, rule, count=True)
         work = found.n_keys.mean() + _VISIT * found.n_lists.mean()
         if work < least:

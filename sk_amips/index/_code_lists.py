@@ -11,6 +11,7 @@ import torch
 from ..exact._choice import codes_for
 from ..exact._codes import QueryCodes
 from ..partition import Partition
+from ._export import in_units
 from ._found import Candidates, kth_largest
 
 __all__ = ["CodeLists", "Queries"]
@@ -75,7 +76,8 @@ class CodeLists:
 
     Products of codes rule out keys by a bound on their error, as in
     :func:`sk_amips.exact_search`; the keys themselves, by reference, give the scores of
-    the others. So the result is the one of scoring every key of the lists visited.
+    the others. So the result is the one of scoring every key of the lists visited;
+    after :meth:`measure_errors` with a probability close to one, not with certainty.
 
     Parameters
     ----------
@@ -104,8 +106,8 @@ class CodeLists:
         self.trust = 1.0
 
     def _encode(self, j: int):
-        keys = self.keys[self.partition.members(j)] / self.unit
-        keys = torch.from_numpy(np.asarray(keys, dtype=np.float32))
+        keys = in_units(self.keys[self.partition.members(j)], self.unit)
+        keys = torch.from_numpy(keys)
         return self.coding.encode_keys(keys, len(keys))
 
     def measure_errors(self, unit: np.ndarray, seed: int = 0) -> None:
@@ -130,13 +132,15 @@ class CodeLists:
         for j in rng.permutation(self.partition.n_partitions)[:_LISTS]:
             mask = np.zeros((self.partition.n_partitions, len(unit)), dtype=bool)
             mask[j] = True
+            keys = self.keys[self.partition.members(j)].astype(np.float64)
             for visits in self._visits(queries, mask):
-                keys = self.keys[self.partition.members(j)]
-                exact = (unit.astype(np.float64) @ keys.astype(np.float64).T).ravel()
+                exact = unit[visits.query].astype(np.float64) @ keys.T
                 found = visits.products * np.repeat(visits.factor, visits.size)
-                error = np.abs(found - exact) / np.repeat(visits.error, visits.size)
+                error = np.abs(found - exact.ravel())
+                error /= np.repeat(visits.error, visits.size)
                 largest = max(largest, float(error.max()))
-        self.trust = min(1.0, 1.5 * largest)
+        # Random roundings come to 1 / sqrt(d) of the bound: eight times that at least.
+        self.trust = min(1.0, max(1.5 * largest, 8 / unit.shape[1] ** 0.5))
 
     @property
     def nbytes(self) -> int:

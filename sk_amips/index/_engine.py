@@ -21,6 +21,8 @@ __all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
 
 # Queries of a batch: enough to share lists, few enough to stay in the cache.
 BLOCK = 2048
+# Predicted scores that are held at a time.
+_SCORES = 2**24
 
 
 class Found(NamedTuple):
@@ -88,6 +90,8 @@ class Engine:
         self.lists = lists
         self.scorer = scorer
         self.sizes = lists.partition.sizes_
+        # Queries of a batch.
+        self.block = max(1, min(BLOCK, _SCORES // len(self.sizes)))
 
     def search(
         self, X: np.ndarray, k: int, rule: Rule, *, count: bool = False
@@ -111,21 +115,23 @@ class Engine:
             mask |= wanted
             more = self.lists.search(start.queries, wanted, least, k)
             found = found.add(more).k_best(least, k)
-        exact = pair_scores(self.keys, X, found.key, found.query, dtype=X.dtype.type)
+        exact = pair_scores(self.keys, X, found.key, found.query)
         scores, indices = best_of(found.query, found.key, exact, k, len(X))
         visits = self._cost(mask) if count else (None, None)
-        return Found(scores, indices, *visits)
+        return Found(scores.astype(X.dtype), indices, *visits)
 
     def _cost(self, mask: np.ndarray) -> np.ndarray:
         """Numbers of lists and of keys that visits come to."""
-        each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(np.float32)
-        return (each @ mask.astype(np.float32)).astype(np.int64)
+        # Whole numbers that float32 holds, unless there are too many keys.
+        dtype = np.float32 if len(self.keys) < 2**24 else np.float64
+        each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(dtype)
+        return (each @ mask.astype(dtype)).astype(np.int64)
 
     def work(self, X: np.ndarray, k: int, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of lists and of keys that queries, as many as you like, visit."""
         found = [
             self.search(X[rows], k, rule, count=True)
-            for rows in row_blocks(len(X), BLOCK)
+            for rows in row_blocks(len(X), self.block)
         ]
         return tuple(
             np.concatenate([getattr(part, name) for part in found])

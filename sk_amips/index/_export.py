@@ -48,13 +48,23 @@ def to_faiss(router, n_probe: int | None):
     return index
 
 
-def add_to_lists(index, keys: np.ndarray, labels: np.ndarray) -> None:
-    """Add keys to given lists of an index, under their row numbers."""
+def add_to_lists(
+    index, keys: np.ndarray, labels: np.ndarray, unit: float = 1.0
+) -> None:
+    """Add keys over a unit to given lists of an index, under their row numbers."""
     import faiss
 
     for rows in row_blocks(len(keys)):
-        block = np.ascontiguousarray(keys[rows], dtype=np.float32)
+        block = in_units(keys[rows], unit)
         ids = np.arange(rows.start, rows.stop)
         lists = labels[rows].astype(np.int64)
         pointers = (faiss.swig_ptr(array) for array in (block, ids, lists))
         index.add_core(len(block), *pointers)
+
+
+def in_units(keys: np.ndarray, unit: float) -> np.ndarray:
+    """Keys over a unit, in float32."""
+    if keys.dtype == np.float16:
+        keys = keys.astype(np.float32)
+    keys = keys / unit if unit != 1 else keys
+    return np.ascontiguousarray(keys, dtype=np.float32)

@@ -7,7 +7,7 @@ import torch
 
 from ..exact._rescore import pair_scores
 from ..partition import Partition
-from ._export import add_to_lists
+from ._export import add_to_lists, in_units
 from ._found import Candidates, by_query
 
 __all__ = ["FaissLists"]
@@ -32,32 +32,47 @@ class FaissLists:
         Keys, by reference. The lists hold short codes of them.
     partition : Partition
         Their lists.
+    max_norm : float
+        Bound on their norms.
     kind : {"pqfastscan", "rabitq"}
         Product quantization with 4-bit codes in registers, or one bit a coordinate.
     seed : int
         Of the training of the codes.
     """
 
-    def __init__(self, keys: np.ndarray, partition: Partition, kind: str, seed: int):
+    def __init__(
+        self,
+        keys: np.ndarray,
+        partition: Partition,
+        max_norm: float,
+        kind: str,
+        seed: int,
+    ):
         import faiss  # here, so that only what needs it does
 
+        if kind == "pqfastscan" and len(keys) < 16:
+            raise ValueError(
+                f"'pqfastscan' lists need at least 16 keys, got {len(keys)}."
+            )
         self.keys = keys
         self.partition = partition
         self.n_refined = _REFINED
         d, n_lists = keys.shape[1], partition.n_partitions
         quantizer = faiss.IndexFlatIP(d)
-        quantizer.add(np.ascontiguousarray(partition.centroids_))
+        unit = max_norm or 1.0
+        self._centroids = in_units(partition.centroids_, unit)
+        quantizer.add(self._centroids)
         common = quantizer, d, n_lists
         if kind == "rabitq":
             index = faiss.IndexIVFRaBitQ(*common, faiss.METRIC_INNER_PRODUCT)
         else:
-            n_parts = next(m for m in range(max(1, d // 2), 0, -1) if d % m == 0)
+            n_parts = d // 2 if d % 2 == 0 else d
             index = faiss.IndexIVFPQ(*common, n_parts, 4, faiss.METRIC_INNER_PRODUCT)
             index.by_residual = False
             index.pq.cp.seed = seed
         sample = np.random.default_rng(seed).permutation(len(keys))[:_TRAINED]
-        index.train(_float32(keys[np.sort(sample)]))
-        add_to_lists(index, keys, partition.labels_)
+        index.train(in_units(keys[np.sort(sample)], unit))
+        add_to_lists(index, keys, partition.labels_, unit)
         self.index = index
         if kind == "pqfastscan":
             self.index = faiss.IndexIVFPQFastScan(index)
@@ -92,7 +107,7 @@ class FaissLists:
         row = np.searchsorted(visitors, query)
         (probes,) = by_query(row, len(visitors), 1, (lists, -1))
         unit = queries[visitors]
-        coarse = np.take_along_axis(unit @ self.partition.centroids_.T, probes, axis=1)
+        coarse = np.take_along_axis(unit @ self._centroids.T, probes, axis=1)
         wanted = min(self.n_refined * k, len(self.keys))
         n_threads = faiss.omp_get_max_threads()  # a setting of this thread alone
         faiss.omp_set_num_threads(torch.get_num_threads())
@@ -109,9 +124,5 @@ class FaissLists:
             faiss.omp_set_num_threads(n_threads)
         row, column = np.nonzero(keys >= 0)
         key, query = keys[row, column], visitors[row]
-        score = pair_scores(self.keys, queries, key, query, dtype=np.float32)
+        score = pair_scores(self.keys, queries, key, query).astype(np.float32)
         return Candidates(query, key, score, np.abs(score) * np.float32(_ROUNDING))
-
-
-def _float32(keys: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(keys, dtype=np.float32)

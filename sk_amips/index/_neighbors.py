@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -35,8 +36,6 @@ _TUNING = 0.2
 _TARGET = 0.95
 # Queries by which errors of codes are measured.
 _MEASURED = 512
-# Predicted scores that are held at a time.
-_SCORES = 2**24
 
 
 class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
@@ -69,10 +68,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         a budget, results are exact: bounds tell which lists can be left out.
     max_lists, max_keys : int or None, default=None
         Budget for a query: lists to visit, keys in them. Alone or beside
-        ``target_recall``.
+        ``target_recall``. Exceeded where it would not pay for ``k`` keys.
     calibration_fraction : float, default=0.1
-        Share of the queries of :meth:`fit` that is held out to calibrate, if the router
-        is not fitted yet; all of them calibrate one that is.
+        Share of the queries of :meth:`fit`, or of their groups, that is held out to
+        calibrate, if the router is not fitted yet; all of them calibrate one that is.
     n_jobs : int or None, default=None
         Batches of queries searched at the same time, by threads of joblib.
     random_state : int, RandomState instance or None, default=None
@@ -95,7 +94,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ``"macs"``, multiply-accumulates with those of the router itself; their ratios
         ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the router saves
         work; and ``"break_even"``, after how many queries the work of labelling and
-        training has been saved (None: never).
+        training has been saved (None: never, or the router was fitted before).
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -173,11 +172,14 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         Parameters
         ----------
         X : array-like of shape (n_queries, n_features)
-            Queries, or the keys too where the router's are None.
+            Queries. Where the router is fitted, they must be unknown to it: they only
+            calibrate then. Where its keys are None, they are the keys too; a router
+            that learns has then seen what calibrates, unless ``X_cal`` is given.
         y : Ignored
             Present for scikit-learn's convention.
         groups : array-like of shape (n_queries,), default=None
-            Source of each query: queries of one group never straddle the split.
+            Source of each query: queries of one group never straddle a split. The
+            promise counts queries: with few large groups, take one query of each.
         X_cal : array-like of shape (n_calibration_queries, n_features), default=None
             Queries to calibrate on, in place of some of ``X``: they must be unknown to
             the router.
@@ -193,37 +195,50 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             If ``n_probe`` comes with ``target_recall``, ``k`` is larger than the number
             of keys, or no query is left to calibrate on.
         """
+        twin = copy(self)
+        twin._fit(X, groups, X_cal)
+        self.__dict__ = vars(twin)
+        return self
+
+    def _fit(self, X, groups, X_cal) -> None:
+        """:meth:`fit`, in place."""
         if self.n_probe is not None and self.target_recall is not None:
             raise ValueError("Give n_probe or target_recall, not both.")
+        if self._is_exact() and self.lists != "flat":
+            raise ValueError(
+                f"{self.lists!r} lists are never exact: give target_recall, n_probe, "
+                "max_lists or max_keys."
+            )
         X = self._checked(X, reset=True)
+        if groups is not None:
+            groups = column_or_1d(groups)
+            check_consistent_length(X, groups)
         rng = check_random_state(self.random_state)
         if X_cal is not None:
             X_cal = self._checked(X_cal, reset=False)
-        router, X_cal, n_training = self._fitted_router(X, X_cal, groups, rng)
+        router, X_cal, groups, n_training = self._fitted_router(X, X_cal, groups, rng)
         keys, partition = router.keys_, router.partition_
         check_k(self.k, len(keys))
-        X_cal = X_cal[X_cal.any(axis=1)]
-        if not len(X_cal):
-            raise ValueError("There is no query to calibrate on but zero ones.")
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if self.lists == "flat":
             lists = CodeLists(keys, partition, router.key_norms_.max)
             if not self._is_exact():
-                lists.measure_errors(directions(X_cal[:_MEASURED]), seed)
+                some = X_cal[X_cal.any(axis=1)][:_MEASURED]
+                lists.measure_errors(directions(some), seed)
         else:
-            lists = FaissLists(keys, partition, self.lists, seed)
+            largest = router.key_norms_.max
+            lists = FaissLists(keys, partition, largest, self.lists, seed)
         self.router_, self.keys_, self.partition_ = router, keys, partition
         self._engine = Engine(keys, lists, list_scorer(router))
         self._bounds = ListBounds(keys, partition) if self._is_exact() else None
         self.calibrations_ = {}
-        best = self._calibrate(X_cal, sorted({1, self.k}), rng)
+        best = self._calibrate(X_cal, groups, sorted({1, self.k}), rng)
         self.report_ = work_report(
             self._engine, router, *best, self._target(), n_training
         )
-        return self
 
     def _fitted_router(self, X, X_cal, groups, rng):
-        """The fitted router, calibration queries, and how many it has learned from."""
+        """The router, calibration queries with groups, and number of training ones."""
         router = self.router
         if isinstance(router, FrozenEstimator):
             router = router.estimator
@@ -234,19 +249,26 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         try:
             check_is_fitted(router)
         except NotFittedError:
-            if X_cal is None:
-                X, X_cal = self._split(X, groups, rng)
-            return clone(router).fit(X), X_cal, len(X)
+            router = clone(router)
+            if router.keys is None and X_cal is None:
+                return router.fit(X), X, groups, len(X)
+            if X_cal is not None:
+                return router.fit(X), X_cal, None, len(X)
+            train, held_out = self._split(X, groups, self.calibration_fraction, rng)
+            groups = None if groups is None else groups[held_out]
+            return router.fit(X[train]), X[held_out], groups, len(train)
         check_same_width(router.keys_, X)
-        return router, X if X_cal is None else X_cal, 0
+        if X_cal is not None:
+            return router, X_cal, None, 0
+        return router, X, groups, 0
 
-    def _split(self, X, groups, rng):
-        """Training and calibration queries, groups undivided."""
+    @staticmethod
+    def _split(X, groups, share, rng):
+        """Two parts of some queries, the second a share of them or of their groups."""
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         seed = int(rng.randint(np.iinfo(np.int32).max))
-        split = splitter(1, test_size=self.calibration_fraction, random_state=seed)
-        train, held_out = next(split.split(X, groups=groups))
-        return X[train], X[held_out]
+        split = splitter(1, test_size=share, random_state=seed)
+        return next(split.split(X, groups=groups))
 
     @_fit_context(prefer_skip_nested_validation=False)
     def calibrate(self, X, *, k=None):
@@ -268,29 +290,34 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         X = self._check_queries(X)
         k = self.k if k is None else k
         check_k(k, len(self.keys_))
-        X = X[X.any(axis=1)]
-        self._calibrate(X, [k], check_random_state(self.random_state))
+        self._calibrate(X, None, [k], check_random_state(self.random_state))
         return self
 
-    def _calibrate(self, X, wanted, rng):
+    def _calibrate(self, X, groups, wanted, rng):
         """Set calibrations; queries, best lists and calibration of the last of them."""
-        X = X[rng.permutation(len(X))]
+        some = X.any(axis=1)
+        if not some.any():
+            raise ValueError("There is no query to calibrate on but zero ones.")
+        X, groups = X[some], None if groups is None else groups[some]
+        tuning, calibrating = np.arange(0), np.arange(len(X))
+        if len(X) > 1 and (groups is None or len(np.unique(groups)) > 1):
+            calibrating, tuning = self._split(X, groups, _TUNING, rng)
         _, indices = self.router_._top_k(X, max(wanted))
-        n_tuning = round(_TUNING * len(X))
         for k in wanted:
             best = indices[:, :k]
             lists = self.partition_.labels_[best]
             band = None
-            if n_tuning:
-                tuning = X[:n_tuning], lists[:n_tuning]
-                band = choose_band(self._engine, *tuning, self._target())
-            held_out = X[n_tuning:], lists[n_tuning:]
+            if len(tuning):
+                band = choose_band(
+                    self._engine, X[tuning], lists[tuning], self._target()
+                )
+            held_out = X[calibrating], lists[calibrating]
             calibration = calibrate(self._engine, *held_out, band)
             if self.lists != "flat":
                 calibration = count_losses(
                     self._engine,
-                    X[n_tuning:],
-                    best[n_tuning:],
+                    held_out[0],
+                    best[calibrating],
                     calibration,
                     self._target(),
                 )

@@ -49,7 +49,7 @@ def work_report(
     n_training : int
         Queries that the router has learned from in this fit.
     """
-    k, d = best_lists.shape[1], X.shape[1]
+    k = best_lists.shape[1]
     rule = calibration.rule(target_recall)
     ours = _work(engine, X, k, rule, n_macs(router))
     margin = calibration.margin(target_recall)
@@ -61,7 +61,8 @@ def work_report(
     base = _work(plain, X, k, FixedProbes(n_probe), centroids)
     base["recall"] = float((ranks < n_probe).mean())
     spared = base["macs"] - ours["macs"]
-    spent = n_training * d * len(engine.keys) + _training_macs(router, n_training)
+    spent = _learning_macs(engine.keys, router, n_training)
+    pays_back = spared > 0 and n_training > 0
     return {
         "k": k,
         "target_recall": target_recall,
@@ -73,7 +74,7 @@ def work_report(
         "keys_ratio": base["keys_scanned"] / ours["keys_scanned"],
         "macs_ratio": base["macs"] / ours["macs"],
         "worth_it": spared > 0,
-        "break_even": math.ceil(spent / spared) if spared > 0 else None,
+        "break_even": math.ceil(spent / spared) if pays_back else None,
     }
 
 
@@ -87,6 +88,9 @@ def _work(engine: Engine, X: np.ndarray, k: int, rule: Rule, router_macs: int) -
     }
 
 
-def _training_macs(router, n_training: int) -> int:
-    """Forward and backward passes, which take three times the forward one."""
-    return 3 * n_macs(router) * n_training * getattr(router, "n_iter_", 0)
+def _learning_macs(keys: np.ndarray, router, n_training: int) -> int:
+    """Work of exact labels, and of passes forth and back of a network."""
+    if not hasattr(router, "net_") and not hasattr(router, "coef_"):
+        return 0  # nothing is learned
+    passes = 3 * getattr(router, "n_iter_", 0)
+    return n_training * (keys.size + passes * n_macs(router))

@@ -63,12 +63,13 @@ class ScoreStop(Rule):
     margin: float
 
     def first(self, scores):
-        return scores >= scores.max(axis=0) - np.float32(self.band)
+        return scores.max(axis=0) - scores <= np.float32(self.band)
 
     def then(self, scores, unit, kth, least):
         if self.margin == -np.inf:
             return None
-        return scores >= kth - np.float32(self.margin)
+        # As in the calibration, to the last bit.
+        return kth - scores <= np.float32(self.margin)
 
 
 @dataclass
@@ -79,7 +80,7 @@ class BoundStop(Rule):
     bounds: ListBounds
 
     def first(self, scores):
-        return scores >= scores.max(axis=0) - np.float32(self.band)
+        return scores.max(axis=0) - scores <= np.float32(self.band)
 
     def then(self, scores, unit, kth, least):
         return self.bounds(unit) >= least

@@ -14,13 +14,10 @@ from .._validation import row_blocks
 from ..exact._search import check_k
 from ..metrics import recall_at_k
 from ._calibrate import Calibration
-from ._engine import BLOCK, Found
+from ._engine import Found
 from ._rules import BoundStop, Budget, FixedProbes, Rule
 
 __all__ = ["SearchesKeys"]
-
-# Predicted scores that are held at a time.
-_SCORES = 2**24
 
 
 class SearchesKeys(BaseEstimator):
@@ -174,15 +171,19 @@ class SearchesKeys(BaseEstimator):
         Returns
         -------
         recall : float
-            That of the calibration queries.
+            That of the calibration queries, before what compressed lists lose.
         """
         check_is_fitted(self)
         calibration = self._calibration(self.k if k is None else k)
-        found = np.ones(calibration.rank.shape, dtype=bool)
+        k = self.k if k is None else k
+        rank, n_keys = calibration.rank[:, :k], calibration.n_keys[:, :k]
+        found = np.ones(rank.shape, dtype=bool)
         if max_lists is not None:
-            found &= calibration.rank < max_lists
+            check_scalar(max_lists, "max_lists", Integral, min_val=1)
+            found &= rank < max_lists
         if max_keys is not None:
-            found &= (calibration.n_keys <= max_keys) | (calibration.rank == 0)
+            check_scalar(max_keys, "max_keys", Integral, min_val=1)
+            found &= (n_keys <= max_keys) | (rank == 0)
         return float(found.mean())
 
     def _is_exact(self) -> bool:
@@ -217,8 +218,16 @@ class SearchesKeys(BaseEstimator):
                 include_boundaries="neither",
             )
             calibration = self._calibration(k)
-            rule, k = calibration.rule(target_recall), calibration.rank.shape[1]
+            if self.lists != "flat" and target_recall != self.target_recall:
+                raise ValueError(
+                    f"{self.lists!r} lists are calibrated for target_recall="
+                    f"{self.target_recall} alone, got {target_recall}."
+                )
+            rule = calibration.rule(target_recall, k)
+            k = calibration.rank.shape[1]
         elif self._is_exact():
+            if self._bounds is None:
+                raise ValueError("Fit anew to search without a target.")
             rule = BoundStop(self.calibrations_[1].band or 0.0, self._bounds)
         if self.max_lists is not None or self.max_keys is not None:
             rule = Budget(rule, self.max_lists, self.max_keys, self.partition_.sizes_)
@@ -227,7 +236,7 @@ class SearchesKeys(BaseEstimator):
     def _search(self, X, k, target_recall, n_probe, count=False) -> Found:
         check_k(k, len(self.keys_))
         rule, k = self._rule(k, target_recall, n_probe)
-        size = max(1, min(BLOCK, _SCORES // self.partition_.n_partitions))
+        size = self._engine.block
         some = np.flatnonzero(X.any(axis=1))
         n = len(X)
         if len(some) == n <= size:

@@ -42,7 +42,7 @@ class LinearRouter(BaseRouter):
         Iterations of the logistic regression.
     fit_intercept : bool, default=True
         Whether scores have constants. Without them lists are ordered by inner products
-        alone, as :meth:`AmortizedNeighbors.to_faiss` needs it.
+        alone, as :meth:`AmortizedNeighbors.to_faiss` needs it; "ridge" only.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where exact searches run.
     n_jobs : int or None, default=None
@@ -138,6 +138,8 @@ class LinearRouter(BaseRouter):
         self : object
             The fitted router.
         """
+        if self.loss == "cross_entropy" and not self.fit_intercept:
+            raise ValueError("fit_intercept=False needs loss='ridge'.")
         with self._fitting() as twin:
             X = twin._checked(X, reset=True)
             if sample_weight is not None:
@@ -167,7 +169,6 @@ class LinearRouter(BaseRouter):
             model = LogisticRegression(
                 C=1 / self.alpha,
                 max_iter=self.max_iter,
-                fit_intercept=self.fit_intercept,
             )
             with warnings.catch_warnings():
                 # As many iterations as asked for; the last steps change no order.
@@ -177,8 +178,6 @@ class LinearRouter(BaseRouter):
             coef[classes] = 0.0
             learned = classes[-len(model.coef_) :]
             coef[learned], intercept[learned] = model.coef_, model.intercept_
-        if not self.fit_intercept:
-            return coef, intercept
         # Lists that never won come last, in the order of their centroids: below all
         # others for every query of norm one.
         others = np.setdiff1d(np.arange(len(coef)), classes)

@@ -58,11 +58,13 @@ def test_the_best_keys_of_the_lists_visited(
     np.testing.assert_array_equal(found.n_keys, partition.sizes_ @ mask)
 
 
-def test_measured_errors_keep_the_result(coding, rng):
-    keys = rng.normal(size=(2000, 24)).astype(np.float32)
+@pytest.mark.parametrize("products", [2**21, 500])
+def test_measured_errors_keep_the_result(coding, rng, monkeypatch, products):
+    monkeypatch.setattr(_code_lists, "_PRODUCTS", products)
+    keys = rng.normal(size=(2000, 200)).astype(np.float32)
     partition = spherical_kmeans(keys, 10)
     lists = CodeLists(keys, partition, 20.0)
-    X = rng.normal(size=(80, 24)).astype(np.float32)
+    X = rng.normal(size=(80, 200)).astype(np.float32)
     lists.measure_errors(directions(X))
     assert 0 < lists.trust <= 1
     if coding is Int8Codes:

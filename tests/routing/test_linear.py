@@ -196,3 +196,16 @@ def test_bad_parameters(log, params):
 def test_bad_weights(log, loss, weight, message):
     with pytest.raises(ValueError, match=message):
         LinearRouter(log.keys, loss=loss).fit(log.train, sample_weight=weight)
+
+
+def test_without_intercepts(log):
+    router = LinearRouter(
+        log.keys, n_partitions=20, fit_intercept=False, random_state=0
+    )
+    router.fit(log.train)
+    assert not router.intercept_.any()
+    with_them = LinearRouter(log.keys, n_partitions=20, random_state=0).fit(log.train)
+    assert with_them.intercept_.any()
+    assert router.score(log.test) > 0.5 * with_them.score(log.test)
+    with pytest.raises(ValueError, match="ridge"):
+        router.set_params(loss="cross_entropy").fit(log.train)
