@@ -22,6 +22,7 @@ TARGETS = (0.8, 0.9, 0.95, 0.99)
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=SHAPES)
+    parser.add_argument("--k", type=int, nargs="+", default=[1, 10])
     parser.add_argument("--lists", default="flat")
     parser.add_argument("--n-seeds", type=int, default=5)
     parser.add_argument("--device", default="auto", help="where the router learns")
@@ -34,7 +35,7 @@ def main():
     print("| k | target | " + " | ".join(map(str, range(args.n_seeds))), end=" | ")
     print("mean | keys scanned |")
     print("|" + "---|" * (args.n_seeds + 4))
-    for k in (1, 10):
+    for k in args.k:
         router = fitted_router(
             args.data, keys, queries[train], k, args.device, args.cache
         ).set_params(device="cpu")
