@@ -17,6 +17,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import normalize
 
 from sk_amips import exact_search
+from sk_amips.index._report import n_macs
 from sk_amips.metrics import keys_scanned
 from sk_amips.partition import Partition, spherical_kmeans
 
@@ -70,24 +71,13 @@ def judge(router, name, seed, k=1):
     )
     start = time.perf_counter()
     router.fit(data.train)
-    row = {"seconds": time.perf_counter() - start, "weights": n_weights(router)}
+    row = {"seconds": time.perf_counter() - start, "weights": n_macs(router)}
     for part, (queries, best_lists) in data.held_out.items():
         scores = router.predict_partitions(queries)
         sizes = data.partition.sizes_
         shares = [keys_scanned(scores, best_lists, sizes, rate) for rate in RATES]
         row[part] = [100 * share for share in shares]
     return row
-
-
-def n_weights(router):
-    """Numbers that a router multiplies with: its work for a query."""
-    if hasattr(router, "net_"):
-        state = router.net_.module_.state_dict().values()
-        return sum(tensor.numel() for tensor in state)
-    if hasattr(router, "coef_"):
-        return router.coef_.size
-    n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
-    return router.partition_.centroids_.size + n_factors
 
 
 def compare(routers, name, *, k=1, n_seeds, n_jobs, output=None):

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._faiss import as_many_threads_as_torch
 from .._validation import row_blocks
 from ._candidates import places
 from ._choice import SMALL, codes_for, seconds_of
@@ -122,9 +123,5 @@ def _faiss_top_k(
     """Largest float32 products and their keys, with as many threads as torch."""
     import faiss  # here, so that only what needs it does
 
-    n_threads = faiss.omp_get_max_threads()  # a setting of this thread alone
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    try:
+    with as_many_threads_as_torch():
         return faiss.knn(queries, keys, k, metric=faiss.METRIC_INNER_PRODUCT)
-    finally:
-        faiss.omp_set_num_threads(n_threads)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._validation import row_blocks
-from ._engine import Engine
+from ._engine import Engine, directions
 from ._rules import ScoreStop
 
 __all__ = ["Calibration", "calibrate", "choose_band", "count_losses"]
@@ -205,7 +205,7 @@ def choose_band(
     """
     k = best_lists.shape[1]
     X, best_lists = X[: engine.block], best_lists[: engine.block]
-    scores = engine.begin(X, k, ScoreStop(0.0, -np.inf)).scores
+    scores = engine.scorer(directions(X)).numpy()
     behind = np.sort(scores.max(axis=0) - scores, axis=None)
     bands = [
         float(behind[min(n_first * len(X), len(behind)) - 1]) for n_first in _N_FIRST

@@ -31,8 +31,6 @@ class Queries(NamedTuple):
 
     Attributes
     ----------
-    unit : ndarray of shape (n, d), dtype float32
-        Directions.
     coded : QueryCodes
         Codes of the directions over their largest coordinates.
     factor : ndarray of shape (n,), dtype float32
@@ -41,7 +39,6 @@ class Queries(NamedTuple):
         Bounds on the norm of a direction, and of what its code leaves out.
     """
 
-    unit: np.ndarray
     coded: QueryCodes
     factor: np.ndarray
     size: np.ndarray
@@ -158,7 +155,7 @@ class CodeLists:
         coded = self.coding.encode_queries(rows / largest[:, None])
         factor = coded.scale * largest * self.unit
         bounds = (x * largest * self.unit for x in (coded.size, coded.error))
-        return Queries(unit, coded, *(x.numpy() for x in (factor, *bounds)))
+        return Queries(coded, *(x.numpy() for x in (factor, *bounds)))
 
     def search(
         self, queries: Queries, mask: np.ndarray, least: np.ndarray, k: int

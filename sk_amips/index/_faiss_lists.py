@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from .._faiss import as_many_threads_as_torch
 from ..exact._rescore import pair_scores
 from ..partition import Partition
 from ._export import add_to_lists, in_units
@@ -78,11 +78,6 @@ class FaissLists:
             self.index = faiss.IndexIVFPQFastScan(index)
         self._quantizer = quantizer  # Faiss does not keep it alive
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the codes."""
-        return len(self.keys) * self.index.code_size
-
     def refine_more(self) -> bool:
         """Re-rank twice as many keys, unless that is too many."""
         if self.n_refined >= _MOST_REFINED:
@@ -109,19 +104,15 @@ class FaissLists:
         unit = queries[visitors]
         coarse = np.take_along_axis(unit @ self._centroids.T, probes, axis=1)
         wanted = min(self.n_refined * k, len(self.keys))
-        n_threads = faiss.omp_get_max_threads()  # a setting of this thread alone
-        faiss.omp_set_num_threads(torch.get_num_threads())
         scores = np.empty((len(unit), wanted), dtype=np.float32)
         keys = np.empty((len(unit), wanted), dtype=np.int64)
         arrays = (faiss.swig_ptr(array) for array in (probes, coarse, scores, keys))
         params = faiss.SearchParametersIVF(nprobe=probes.shape[1])
-        try:
+        with as_many_threads_as_torch():
             # The method of Python has no number of probes that varies.
             self.index.search_preassigned_c(
                 len(unit), faiss.swig_ptr(unit), wanted, *arrays, False, params
             )
-        finally:
-            faiss.omp_set_num_threads(n_threads)
         row, column = np.nonzero(keys >= 0)
         key, query = keys[row, column], visitors[row]
         score = pair_scores(self.keys, queries, key, query).astype(np.float32)

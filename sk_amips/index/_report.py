@@ -50,8 +50,7 @@ def work_report(
         Queries that the router has learned from in this fit.
     """
     k = best_lists.shape[1]
-    rule = calibration.rule(target_recall)
-    ours = _work(engine, X, k, rule, n_macs(router))
+    ours = _work(engine, X, k, calibration.rule(target_recall), n_macs(router))
     margin = calibration.margin(target_recall)
     ours["recall"] = float((calibration.critical <= margin).mean())
     plain = Engine(engine.keys, engine.lists, centroid_scorer(router))

@@ -174,8 +174,8 @@ class SearchesKeys(BaseEstimator):
             That of the calibration queries, before what compressed lists lose.
         """
         check_is_fitted(self)
-        calibration = self._calibration(self.k if k is None else k)
         k = self.k if k is None else k
+        calibration = self._calibration(k)
         rank, n_keys = calibration.rank[:, :k], calibration.n_keys[:, :k]
         found = np.ones(rank.shape, dtype=bool)
         if max_lists is not None:

@@ -166,10 +166,7 @@ class LinearRouter(BaseRouter):
         if len(classes) < 2:
             coef[classes] = 0.0
         else:
-            model = LogisticRegression(
-                C=1 / self.alpha,
-                max_iter=self.max_iter,
-            )
+            model = LogisticRegression(C=1 / self.alpha, max_iter=self.max_iter)
             with warnings.catch_warnings():
                 # As many iterations as asked for; the last steps change no order.
                 warnings.simplefilter("ignore", ConvergenceWarning)
