@@ -1,4 +1,4 @@
-"""Scores in float64, and their order."""
+"""Exact scores, and their order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def pair_scores(
     key: np.ndarray,
     query: np.ndarray,
     offset: np.ndarray | None = None,
+    dtype: type = np.float64,
 ) -> np.ndarray:
-    """Scores in float64 of pairs of a key and a query, given by their rows."""
-    scores = np.empty(len(key))
+    """Scores of pairs of a key and a query, given by their rows."""
+    scores = np.empty(len(key), dtype=dtype)
     size = max(1, min(len(key), _GATHERED // keys.shape[1]))
-    gather_keys, gather_queries = (_gatherer(x, size) for x in (keys, queries))
+    gather_keys, gather_queries = (_gatherer(x, size, dtype) for x in (keys, queries))
     for some in row_blocks(len(key), size):
         # einsum sums every pair in the same order: equal keys get equal scores.
         scores[some] = np.einsum(
@@ -33,19 +34,20 @@ def pair_scores(
     return scores if offset is None else scores + offset[key]
 
 
-def _gatherer(rows: np.ndarray, size: int) -> Callable:
-    """A function that gathers at most ``size`` rows, in float64, into one room."""
+def _gatherer(rows: np.ndarray, size: int, dtype: type) -> Callable:
+    """A function that gathers at most ``size`` rows, as a dtype, into one room."""
     if not rows.flags.c_contiguous:  # which take would copy as a whole
-        return lambda indices: rows[indices].astype(np.float64)
+        return lambda indices: rows[indices].astype(dtype)
     # Fresh memory for each call would cost several times the gathering.
     room = np.empty((size, rows.shape[1]), dtype=rows.dtype)
-    converted = np.empty(room.shape)
+    converted = room if room.dtype == dtype else np.empty(room.shape, dtype=dtype)
 
     def gather(indices: np.ndarray) -> np.ndarray:
         some = slice(len(indices))
         # Without "clip" numpy goes through a room of its own.
         rows.take(indices, axis=0, out=room[some], mode="clip")
-        converted[some] = room[some]
+        if converted is not room:
+            converted[some] = room[some]
         return converted[some]
 
     return gather
@@ -62,5 +64,13 @@ def sort_by_score(
     scores: np.ndarray, indices: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k best of each row, by descending score, then by ascending index."""
-    order = np.lexsort((indices, -scores), axis=1)[:, :k]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(indices, order, 1)
+    order = np.argsort(-scores, axis=1)[:, : k + 1]
+    best = np.take_along_axis(scores, order, 1)
+    # Sorting by two columns takes several times as long, and few rows need it.
+    tied = (best[:, 1:] == best[:, :-1]) & (best[:, 1:] > -np.inf)
+    some = np.flatnonzero(tied.any(axis=1))
+    if len(some):
+        exactly = np.lexsort((indices[some], -scores[some]), axis=1)
+        order[some] = exactly[:, : k + 1]
+    order = order[:, :k]
+    return best[:, :k], np.take_along_axis(indices, order, 1)

@@ -8,18 +8,17 @@ import numpy as np
 
 from .._validation import row_blocks
 from ._engine import Engine, directions
-from ._rules import ScoreStop
+from ._rules import ScoreStop, bar
 
-__all__ = ["Calibration", "calibrate", "choose_band", "count_losses"]
+__all__ = ["Calibration", "calibrate", "choose_stop", "count_losses"]
 
-# Mean numbers of first lists that are tried.
+# Shares of the bar, and mean numbers of first lists, that are tried.
+_SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 _N_FIRST = (1, 2, 3, 4, 6, 8, 12, 16)
 # Share of the misses allowed that compressed lists may take up.
 _LOST = 0.2
 # Times that the margin is corrected for them.
 _CORRECTIONS = 5
-# Work of a visit, in keys of its list.
-_VISIT = 32
 
 
 @dataclass
@@ -39,6 +38,8 @@ class Calibration:
 
     Attributes
     ----------
+    share : float
+        Of the bar; see :class:`ScoreStop`.
     band : float or None
         Band of the first lists. None: there are no others, and what is calibrated is
         the band itself.
@@ -56,10 +57,14 @@ class Calibration:
        2024.
     """
 
+    share: float
     band: float | None
     critical: np.ndarray
     rank: np.ndarray
     n_keys: np.ndarray
+
+    def __post_init__(self):
+        self._ascending: dict[int, np.ndarray] = {}
 
     def margin(self, target_recall: float, k: int | None = None) -> float:
         """Smallest margin that keeps the target; inf if n is too small to tell.
@@ -71,19 +76,24 @@ class Calibration:
             Number of keys that the recall is about, of those that are searched; None:
             all of them.
         """
-        critical = self.critical[:, :k]
-        n, k = critical.shape
+        n, k = self.critical[:, :k].shape
         affordable = (n + 1) * (1 - target_recall) - 1
         if affordable < -1e-9:
             return np.inf
         n_missed = int(k * affordable + 1e-6)
         if n_missed >= n * k:
             return -np.inf
-        return float(-np.partition(-critical, n_missed, axis=None)[n_missed])
+        return float(self._sorted(k)[-1 - n_missed])
+
+    def _sorted(self, k: int) -> np.ndarray:
+        """Critical margins of the k best keys, ascending."""
+        if k not in self._ascending:
+            self._ascending[k] = np.sort(self.critical[:, :k], axis=None)
+        return self._ascending[k]
 
     def rule(self, target_recall: float, k: int | None = None) -> ScoreStop:
         """The rule that keeps the target; see :meth:`margin`."""
-        return _rule(self.band, self.margin(target_recall, k))
+        return _rule(self.share, self.band, self.margin(target_recall, k))
 
     def lose(self, lost: np.ndarray) -> Calibration:
         """The same, if the lists lose some keys, a mask of shape (n, k)."""
@@ -91,14 +101,18 @@ class Calibration:
         return replace(self, critical=critical)
 
 
-def _rule(band: float | None, margin: float) -> ScoreStop:
+def _rule(share: float, band: float | None, margin: float) -> ScoreStop:
     if band is None:
-        return ScoreStop(max(margin, 0.0), -np.inf)
-    return ScoreStop(band, margin)
+        return ScoreStop(share, margin)
+    return ScoreStop(share, band, margin)
 
 
 def calibrate(
-    engine: Engine, X: np.ndarray, best_lists: np.ndarray, band: float
+    engine: Engine,
+    X: np.ndarray,
+    best_lists: np.ndarray,
+    share: float,
+    band: float | None,
 ) -> Calibration:
     """Critical margins of queries.
 
@@ -109,29 +123,39 @@ def calibrate(
         Queries, none of them zero.
     best_lists : ndarray of shape (n, k)
         Lists of the k best keys.
+    share : float
     band : float or None
         See :class:`Calibration`.
     """
-    k = best_lists.shape[1]
-    first = ScoreStop(0.0 if band is None else band, -np.inf)
     critical = np.empty(best_lists.shape, dtype=np.float32)
     rank = np.empty(best_lists.shape, dtype=np.int64)
     n_keys = np.empty_like(rank)
     for rows in row_blocks(len(X), engine.block):
-        start = engine.begin(X[rows], k, first)
-        lists, query = best_lists[rows].T, np.arange(rows.stop - rows.start)
-        reached = start.scores.max(axis=0) if band is None else start.kth
-        margin = reached - start.scores[lists, query]
-        if band is not None:
-            margin[start.mask[lists, query]] = -np.inf
-        critical[rows] = margin.T
-        order = np.argsort(-start.scores, axis=0, kind="stable")
+        lists = best_lists[rows]
+        scores, critical[rows] = _critical(engine, X[rows], lists, share, band)
+        lists, query = lists.T, np.arange(len(lists))
+        order = np.argsort(-scores, axis=0, kind="stable")
         place = np.empty_like(order)
         np.put_along_axis(place, order, np.arange(len(order))[:, None], axis=0)
         rank[rows] = place[lists, query].T
         through = np.cumsum(engine.sizes[order], axis=0)
         n_keys[rows] = through[rank[rows].T, query].T
-    return Calibration(band, critical, rank, n_keys)
+    return Calibration(share, band, critical, rank, n_keys)
+
+
+def _critical(engine, X, best_lists, share, band) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted scores (n_lists, n), and margins (n, k), of a block of queries."""
+    lists, query = best_lists.T, np.arange(len(X))
+    if band is None:
+        scores = engine.scorer(directions(X)).numpy()
+        margin = bar(scores, share) - scores[lists, query]
+        margin[lists == scores.argmax(axis=0)] = -np.inf
+    else:
+        start = engine.begin(X, best_lists.shape[1], ScoreStop(share, band))
+        scores = start.scores
+        margin = start.kth - scores[lists, query]
+        margin[start.mask[lists, query]] = -np.inf
+    return scores, margin.T
 
 
 def count_losses(
@@ -184,10 +208,10 @@ def _lost(engine, X, best, calibration, target_recall) -> np.ndarray:
     return visited & ~(best[:, :, None] == found[:, None, :]).any(axis=2)
 
 
-def choose_band(
+def choose_stop(
     engine: Engine, X: np.ndarray, best_lists: np.ndarray, target_recall: float
-) -> float | None:
-    """Band of the first lists with which a target takes the least work.
+) -> tuple[float, float | None]:
+    """The share and the band with which a target takes the least work.
 
     Parameters
     ----------
@@ -200,23 +224,22 @@ def choose_band(
 
     Returns
     -------
+    share : float
     band : float or None
         See :class:`Calibration`.
     """
-    k = best_lists.shape[1]
     X, best_lists = X[: engine.block], best_lists[: engine.block]
+
+    def work(share: float, band: float | None) -> float:
+        _, critical = _critical(engine, X, best_lists, share, band)
+        margin = np.quantile(critical, target_recall, method="inverted_cdf")
+        rule = _rule(share, band, float(margin))
+        return engine.work(X, best_lists.shape[1], rule)
+
     scores = engine.scorer(directions(X)).numpy()
-    behind = np.sort(scores.max(axis=0) - scores, axis=None)
+    share = min(_SHARES, key=lambda share: work(share, None))
+    behind = np.sort(bar(scores, share) - scores, axis=None)
     bands = [
         float(behind[min(n_first * len(X), len(behind)) - 1]) for n_first in _N_FIRST
     ]
-    least, chosen = np.inf, None
-    for band in (None, *bands):
-        critical = calibrate(engine, X, best_lists, band).critical
-        margin = np.quantile(critical, target_recall, method="inverted_cdf")
-        rule = _rule(band, float(margin))
-        found = engine.search(X, k, rule, count=True)
-        work = found.n_keys.mean() + _VISIT * found.n_lists.mean()
-        if work < least:
-            least, chosen = work, band
-    return chosen
+    return share, min((None, *bands), key=lambda band: work(share, band))

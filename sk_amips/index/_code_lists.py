@@ -18,10 +18,13 @@ __all__ = ["CodeLists", "Queries"]
 
 # Queries and lists whose errors are measured.
 _QUERIES, _LISTS = 128, 64
-# Products of codes that are held at a time: so few that they stay in the cache.
-_PRODUCTS = 2**21
-# Keys that share a first look where several are wanted of each query.
-_GROUP = 16
+# Products of codes that are held at a time.
+_PRODUCTS = 2**22
+# Keys that share a first look, at most, and such parts of a list of mean size.
+_PART, _PARTS = 16, 4
+_TOGETHER = 8
+# Cost of a visit, of a list that is visited, and of any of its keys, in products.
+_VISIT, _LIST, _KEY = 32, 1024, 32
 # So many pairs that the codes of exact search are chosen by speed.
 _MANY = 2**20
 
@@ -52,9 +55,9 @@ class Visits(NamedTuple):
     ----------
     query, list : ndarray of shape (n_visits,), dtype int64
         Who visits which list.
-    start, size : ndarray of shape (n_visits,), dtype int64
-        Where its products are.
-    products : ndarray of shape (n_products,)
+    start, width : ndarray of shape (n_visits,), dtype int64
+        Where its products are. The last ones may be of the last key again.
+    products : Tensor of shape (n_products,)
     factor, error : ndarray of shape (n_visits,), dtype float32
         Turn products into scores, and bound the error of these.
     """
@@ -62,8 +65,8 @@ class Visits(NamedTuple):
     query: np.ndarray
     list: np.ndarray
     start: np.ndarray
-    size: np.ndarray
-    products: np.ndarray
+    width: np.ndarray
+    products: torch.Tensor
     factor: np.ndarray
     error: np.ndarray
 
@@ -92,6 +95,10 @@ class CodeLists:
         self.unit = max_norm or 1.0
         many = _MANY, _MANY, keys.shape[1]
         self.coding = codes_for(*many, torch.device("cpu"))[0]
+        mean = max(1, len(keys) // (_PARTS * partition.n_partitions))
+        # Lists are of whole parts.
+        self.part = min(_PART, 2 ** (mean.bit_length() - 1))
+        self.widths = -(-partition.sizes_ // self.part) * self.part
         coded = [self._encode(j) for j in range(partition.n_partitions)]
         # As the second factor of a product.
         self.codes = [list_codes.codes.T for list_codes in coded]
@@ -104,7 +111,8 @@ class CodeLists:
 
     def _encode(self, j: int):
         keys = in_units(self.keys[self.partition.members(j)], self.unit)
-        keys = torch.from_numpy(keys)
+        more = self.widths[j] - len(keys)
+        keys = torch.from_numpy(np.pad(keys, ((0, more), (0, 0)), mode="edge"))
         return self.coding.encode_keys(keys, len(keys))
 
     def measure_errors(self, unit: np.ndarray, seed: int = 0) -> None:
@@ -132,9 +140,9 @@ class CodeLists:
             keys = self.keys[self.partition.members(j)].astype(np.float64)
             for visits in self._visits(queries, mask):
                 exact = unit[visits.query].astype(np.float64) @ keys.T
-                found = visits.products * np.repeat(visits.factor, visits.size)
-                error = np.abs(found - exact.ravel())
-                error /= np.repeat(visits.error, visits.size)
+                found = visits.products.numpy().reshape(len(exact), -1)
+                found = found[:, : len(keys)] * visits.factor[:, None]
+                error = np.abs(found - exact) / visits.error[:, None]
                 largest = max(largest, float(error.max()))
         # Random roundings come to 1 / sqrt(d) of the bound: eight times that at least.
         self.trust = min(1.0, max(1.5 * largest, 8 / unit.shape[1] ** 0.5))
@@ -143,6 +151,14 @@ class CodeLists:
     def nbytes(self) -> int:
         """Bytes of the codes."""
         return sum(codes.nbytes for codes in self.codes)
+
+    def work(self, mask: np.ndarray) -> float:
+        """Cost of visits, shape (n_lists, n), in products of a query with a key."""
+        visits = mask.sum(axis=1)
+        lists = visits > 0
+        return float(
+            visits @ (self.widths + _VISIT) + lists @ (self.widths * _KEY + _LIST)
+        )
 
     def refine_more(self) -> bool:
         """Nothing is to be refined: lists lose no key."""
@@ -179,33 +195,34 @@ class CodeLists:
     def _visits(self, queries: Queries, mask: np.ndarray) -> Iterator[Visits]:
         n = mask.shape[1]
         lists, query = np.divmod(np.flatnonzero(mask), n)
-        size = self.partition.sizes_[lists]
-        ends = np.cumsum(size)
+        width = self.widths[lists]
+        ends = np.cumsum(width)
         start = 0
         while start < len(query):
             done = ends[start - 1] if start else 0
             stop = max(start + 1, int(np.searchsorted(ends, done + _PRODUCTS)))
             some = slice(start, stop)
-            yield self._multiply(queries, query[some], lists[some], size[some])
+            yield self._multiply(queries, query[some], lists[some], width[some])
             start = stop
 
-    def _multiply(self, queries, query, lists, size) -> Visits:
+    def _multiply(self, queries, query, lists, width) -> Visits:
         """Products for visits in the order of their lists."""
-        ends = np.cumsum(size)
+        ends = np.cumsum(width)
         codes, mm = self.codes, self.coding.mm
         gathered = queries.coded.codes.index_select(0, torch.from_numpy(query))
         products = torch.empty(int(ends[-1]), dtype=self.coding.product_dtype)
-        visited, n_visitors = np.unique(lists, return_counts=True)
-        sizes = self.partition.sizes_[visited]
-        for j, height, width, some, out in zip(
+        first = np.flatnonzero(np.diff(lists, prepend=-1))
+        visited, n_visitors = lists[first], np.diff(first, append=len(lists))
+        widths = self.widths[visited]
+        for j, height, columns, some, out in zip(
             visited.tolist(),
             n_visitors.tolist(),
-            sizes.tolist(),
+            widths.tolist(),
             gathered.split(n_visitors.tolist()),
-            products.split((n_visitors * sizes).tolist()),
+            products.split((n_visitors * widths).tolist()),
             strict=True,
         ):
-            mm(some, codes[j], out=out.view(height, width))
+            mm(some, codes[j], out=out.view(height, columns))
         if products.dtype == torch.bfloat16:  # unknown to numpy
             products = products.float()
         factor = self.scale[lists] * queries.factor[query]
@@ -213,45 +230,37 @@ class CodeLists:
         error += self.size[lists] * queries.error[query]
         # The last bits of products in float32.
         error *= self.trust * (1 + 1e-6)
-        return Visits(query, lists, ends - size, size, products.numpy(), factor, error)
+        return Visits(query, lists, ends - width, width, products, factor, error)
 
     def _reaching(self, visits: Visits, least: np.ndarray, k: int) -> Candidates:
         """Keys whose score may reach the least wanted, which is raised first."""
-        visit, start, size = _spans(visits, k)
-        query = visits.query[visit]
-        factor, error = visits.factor[visit], visits.error[visit]
-        largest = np.maximum.reduceat(visits.products, start) * factor
+        products = visits.products.view(-1, self.part)
+        n_parts = visits.width // self.part
+        visit = np.repeat(np.arange(len(visits.query)), n_parts)
+        starts = np.repeat(visits.start // self.part, n_parts)
+        n = len(least)
+        query, error = visits.query[visit], visits.error[visit]
+        factor = visits.factor[visit]
+        largest = products.amax(dim=1).numpy() * factor
         if k == 1 or np.isneginf(least).any():
-            lower = kth_largest(query, largest - error, k, len(least))
-            np.maximum(least, lower, out=least)
+            # The k-th largest of parts bounds that of keys from below, and that of some
+            # parts together bounds that of parts.
+            lower = largest - error
+            firsts = np.flatnonzero((np.arange(len(visit)) - starts) % _TOGETHER == 0)
+            coarse = np.maximum.reduceat(lower, firsts)
+            np.maximum(least, kth_largest(query[firsts], coarse, k, n), out=least)
+            fine = np.flatnonzero(lower >= least[query])
+            np.maximum(least, kth_largest(query[fine], lower[fine], k, n), out=least)
         some = np.flatnonzero(largest + error >= least[query])
-        visit, start, size = visit[some], start[some], size[some]
-        lowest = (least[query[some]] - error[some]) / factor[some]
-        ends = np.cumsum(size)
-        shift = np.repeat(start - (ends - size), size)
-        place = np.arange(len(shift)) + shift
-        there = np.flatnonzero(visits.products[place] >= np.repeat(lowest, size))
-        visit = visit[np.searchsorted(ends, there, side="right")]
-        place = place[there]
-        score = visits.products[place] * visits.factor[visit]
-        key = self.partition.key_at(visits.list[visit], place - visits.start[visit])
+        visit, error = visit[some], error[some]
+        lowest = (least[query[some]] - error) / factor[some]
+        products = products.numpy()[some]
+        row, column = np.divmod(np.flatnonzero(products >= lowest[:, None]), self.part)
+        visit = visit[row]
+        place = some[row] * self.part + column - visits.start[visit]
+        # Not those of the last key again.
+        real = place < self.partition.sizes_[visits.list[visit]]
+        row, column, visit, place = (x[real] for x in (row, column, visit, place))
+        score = products[row, column] * visits.factor[visit]
+        key = self.partition.key_at(visits.list[visit], place)
         return Candidates(visits.query[visit], key, score, visits.error[visit])
-
-
-def _spans(visits: Visits, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Visit, start and size of the parts of visits that share a first look.
-
-    The k-th largest of their best scores bounds that of the keys from below: the parts
-    are whole visits where k is one or a query has many visits.
-    """
-    if k == 1:
-        return np.arange(len(visits.query)), visits.start, visits.size
-    many = np.bincount(visits.query)[visits.query] >= max(k, _GROUP)
-    part = np.where(many, visits.size, _GROUP)
-    n_parts = -(-visits.size // part)
-    visit = np.repeat(np.arange(len(n_parts)), n_parts)
-    ends = np.cumsum(n_parts)
-    place = np.arange(ends[-1]) - np.repeat(ends - n_parts, n_parts)
-    inside = place * part[visit]
-    size = np.minimum(part[visit], visits.size[visit] - inside)
-    return visit, visits.start[visit] + inside, size

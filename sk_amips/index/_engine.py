@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -50,25 +51,32 @@ class Start:
     ----------
     unit : ndarray of shape (n, d), dtype float32
         Directions of the queries.
-    queries : object
-        What the lists make of them.
     scores : ndarray of shape (n_lists, n), dtype float32
         Predicted scores of the lists.
     mask : ndarray of shape (n_lists, n), dtype bool
         Lists visited.
+    queries : object
+        What the lists make of the queries.
     found : Candidates
         Keys that may be among the best.
-    kth, least : ndarray of shape (n,), dtype float32
-        Score of the k-th best key found, as the lists tell it, and a bound from below.
+    least : ndarray of shape (n,), dtype float32
+        Bound from below on the score of the k-th best key found.
+    k : int
+        Number of keys wanted.
     """
 
     unit: np.ndarray
-    queries: Queries
     scores: np.ndarray
     mask: np.ndarray
+    queries: Queries
     found: Candidates
-    kth: np.ndarray
     least: np.ndarray
+    k: int
+
+    @cached_property
+    def kth(self) -> np.ndarray:
+        """Score of the k-th best key found, as the lists tell it."""
+        return kth_largest(self.found.query, self.found.score, self.k, len(self.unit))
 
 
 class Engine:
@@ -109,13 +117,14 @@ class Engine:
         """
         start = self.begin(X, k, rule)
         mask, found, least = start.mask, start.found, start.least
-        wanted = rule.then(start.scores, start.unit, start.kth, least)
+        wanted = rule.then(start)
         if wanted is not None:
             wanted &= ~mask
             mask |= wanted
             more = self.lists.search(start.queries, wanted, least, k)
             found = found.add(more).k_best(least, k)
-        exact = pair_scores(self.keys, X, found.key, found.query)
+        dtype = np.result_type(self.keys, X)
+        exact = pair_scores(self.keys, X, found.key, found.query, dtype=dtype)
         scores, indices = best_of(found.query, found.key, exact, k, len(X))
         visits = self._cost(mask) if count else (None, None)
         return Found(scores.astype(X.dtype), indices, *visits)
@@ -127,7 +136,7 @@ class Engine:
         each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(dtype)
         return (each @ mask.astype(dtype)).astype(np.int64)
 
-    def work(self, X: np.ndarray, k: int, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    def count(self, X: np.ndarray, k: int, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of lists and of keys that queries, as many as you like, visit."""
         found = [
             self.search(X[rows], k, rule, count=True)
@@ -138,6 +147,15 @@ class Engine:
             for name in ("n_lists", "n_keys")
         )
 
+    def work(self, X: np.ndarray, k: int, rule: Rule) -> float:
+        """Cost of the visits of a batch, in products of a query with a key."""
+        if rule.is_one_round:
+            scores = self.scorer(directions(X)).numpy()
+            return self.lists.work(self._with_enough(rule.first(scores), scores, k))
+        start = self.begin(X, k, rule)
+        more = rule.then(start) & ~start.mask
+        return self.lists.work(start.mask) + self.lists.work(more)
+
     def begin(self, X: np.ndarray, k: int, rule: Rule) -> Start:
         """First round of a search."""
         unit = directions(X)
@@ -146,8 +164,7 @@ class Engine:
         mask = self._with_enough(rule.first(scores), scores, k)
         least = np.full(len(X), -np.inf, dtype=np.float32)
         found = self.lists.search(queries, mask, least, k).k_best(least, k)
-        kth = kth_largest(found.query, found.score, k, len(X))
-        return Start(unit, queries, scores, mask, found, kth, least)
+        return Start(unit, scores, mask, queries, found, least, k)
 
     def _with_enough(self, mask: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
         """Visits, with more of the best lists where all would not hold k keys."""

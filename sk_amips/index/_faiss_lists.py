@@ -16,6 +16,8 @@ __all__ = ["FaissLists"]
 _REFINED, _MOST_REFINED = 4, 256
 # Of an exact score in float32.
 _ROUNDING = 1e-6
+# Cost of a visit, in products.
+_VISIT = 128
 # Keys that the codes are trained on.
 _TRAINED = 2**16
 
@@ -77,6 +79,10 @@ class FaissLists:
         if kind == "pqfastscan":
             self.index = faiss.IndexIVFPQFastScan(index)
         self._quantizer = quantizer  # Faiss does not keep it alive
+
+    def work(self, mask: np.ndarray) -> float:
+        """As :meth:`CodeLists.work`."""
+        return float(mask.sum(axis=1) @ (self.partition.sizes_ + _VISIT))
 
     def refine_more(self) -> bool:
         """Re-rank twice as many keys, unless that is too many."""

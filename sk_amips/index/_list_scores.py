@@ -155,7 +155,8 @@ class Int8Affine(Affine):
 
 def _quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows in 8 bits, as wide as products of integers need, and the rows' scales."""
-    scale = rows.abs().amax(dim=1) / 127
-    scale = torch.where(scale > 0, scale, 1.0)
-    codes = (rows / scale[:, None]).round_().to(torch.int8)
-    return F.pad(codes, (0, -codes.shape[1] % 8)), scale
+    largest = rows.abs().amax(dim=1)
+    largest = torch.where(largest > 0, largest, 1.0)
+    codes = (rows * (127 / largest)[:, None]).round_().to(torch.int8)
+    missing = -codes.shape[1] % 8
+    return F.pad(codes, (0, missing)) if missing else codes, largest / 127

@@ -19,7 +19,7 @@ from .._validation import check_same_width
 from ..exact._search import check_k
 from ..routing._base import BaseRouter
 from ._bounds import ListBounds
-from ._calibrate import calibrate, choose_band, count_losses
+from ._calibrate import calibrate, choose_stop, count_losses
 from ._code_lists import CodeLists
 from ._engine import Engine, directions
 from ._export import to_faiss
@@ -306,13 +306,13 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         for k in wanted:
             best = indices[:, :k]
             lists = self.partition_.labels_[best]
-            band = None
+            stop = 1.0, None
             if len(tuning):
-                band = choose_band(
+                stop = choose_stop(
                     self._engine, X[tuning], lists[tuning], self._target()
                 )
             held_out = X[calibrating], lists[calibrating]
-            calibration = calibrate(self._engine, *held_out, band)
+            calibration = calibrate(self._engine, *held_out, *stop)
             if self.lists != "flat":
                 calibration = count_losses(
                     self._engine,

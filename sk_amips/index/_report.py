@@ -54,7 +54,7 @@ def work_report(
     margin = calibration.margin(target_recall)
     ours["recall"] = float((calibration.critical <= margin).mean())
     plain = Engine(engine.keys, engine.lists, centroid_scorer(router))
-    ranks = calibrate(plain, X, best_lists, 0.0).rank
+    ranks = calibrate(plain, X, best_lists, 1.0, None).rank
     n_probe = int(np.quantile(ranks, target_recall, method="inverted_cdf")) + 1
     centroids = router.partition_.centroids_.size
     base = _work(plain, X, k, FixedProbes(n_probe), centroids)
@@ -67,6 +67,7 @@ def work_report(
         "target_recall": target_recall,
         "n_calibration": len(X),
         "margin": margin,
+        "share": calibration.share,
         "band": calibration.band,
         "router": ours,
         "centroids": base,
@@ -78,7 +79,7 @@ def work_report(
 
 
 def _work(engine: Engine, X: np.ndarray, k: int, rule: Rule, router_macs: int) -> dict:
-    n_lists, n_keys = engine.work(X, k, rule)
+    n_lists, n_keys = engine.count(X, k, rule)
     macs = router_macs + X.shape[1] * float(n_keys.mean())
     return {
         "lists_visited": float(n_lists.mean()),

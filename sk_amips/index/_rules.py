@@ -4,35 +4,40 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._bounds import ListBounds
 
-__all__ = ["BoundStop", "Budget", "FixedProbes", "Rule", "ScoreStop", "first_lists"]
+if TYPE_CHECKING:
+    from ._engine import Start
+
+__all__ = [
+    "BoundStop",
+    "Budget",
+    "FixedProbes",
+    "Rule",
+    "ScoreStop",
+    "bar",
+    "first_lists",
+]
 
 
 class Rule(ABC):
-    """Two rounds of visits, as masks of shape (n_lists, n_queries)."""
+    """Visits in one or two rounds, as masks of shape (n_lists, n_queries)."""
+
+    @property
+    def is_one_round(self) -> bool:
+        """Whether what was found changes nothing."""
+        return True
 
     @abstractmethod
     def first(self, scores: np.ndarray) -> np.ndarray:
         """Lists to visit by their predicted scores, (n_lists, n_queries)."""
 
-    def then(
-        self, scores: np.ndarray, unit: np.ndarray, kth: np.ndarray, least: np.ndarray
-    ) -> np.ndarray | None:
-        """Lists to have visited in the end, given the k-th best score found.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_lists, n_queries)
-            Predicted scores of unit queries.
-        unit : ndarray of shape (n_queries, d)
-            The unit queries.
-        kth, least : ndarray of shape (n_queries,)
-            Score of the k-th best key of the first lists, and a bound on it from below.
-        """
+    def then(self, start: Start) -> np.ndarray | None:
+        """Lists to have visited in the end, given what the first ones hold."""
         return None
 
 
@@ -48,42 +53,58 @@ class FixedProbes(Rule):
 
 @dataclass
 class ScoreStop(Rule):
-    """Lists within a band of the best prediction, then those that could do better.
+    """Lists whose predicted score comes near the best, then near what was found.
 
     Attributes
     ----------
+    share : float
+        How far from the mean to the largest of its predicted scores the bar of a query
+        lies.
     band : float
-        The first lists are those whose predicted score is so close to the largest one.
+        The first lists are those whose predicted score, raised by this, reaches the
+        bar, and the one predicted best.
     margin : float
         Others follow where their predicted score, raised by this, reaches the k-th best
-        score found in the first ones.
+        score found in the first ones; -inf: none does.
     """
 
+    share: float
     band: float
-    margin: float
+    margin: float = -np.inf
 
     def first(self, scores):
-        return scores.max(axis=0) - scores <= np.float32(self.band)
+        mask = bar(scores, self.share) - scores <= np.float32(self.band)
+        none = np.flatnonzero(~mask.any(axis=0))
+        mask[scores[:, none].argmax(axis=0), none] = True
+        return mask
 
-    def then(self, scores, unit, kth, least):
-        if self.margin == -np.inf:
+    @property
+    def is_one_round(self):
+        return self.margin == -np.inf
+
+    def then(self, start):
+        if self.is_one_round:
             return None
         # As in the calibration, to the last bit.
-        return kth - scores <= np.float32(self.margin)
+        return start.kth - start.scores <= np.float32(self.margin)
 
 
 @dataclass
 class BoundStop(Rule):
-    """As :class:`ScoreStop`, with bounds in the place of predictions raised."""
+    """Lists first by another rule, then all that could hold one of the k best keys."""
 
-    band: float
+    rule: Rule
     bounds: ListBounds
 
-    def first(self, scores):
-        return scores.max(axis=0) - scores <= np.float32(self.band)
+    @property
+    def is_one_round(self):
+        return False
 
-    def then(self, scores, unit, kth, least):
-        return self.bounds(unit) >= least
+    def first(self, scores):
+        return self.rule.first(scores)
+
+    def then(self, start):
+        return self.bounds(start.unit) >= start.least
 
 
 @dataclass
@@ -105,13 +126,17 @@ class Budget(Rule):
     max_keys: int | None
     sizes: np.ndarray
 
+    @property
+    def is_one_round(self):
+        return self.rule is None or self.rule.is_one_round
+
     def first(self, scores):
         affordable = self._affordable(scores)
         return affordable if self.rule is None else affordable & self.rule.first(scores)
 
-    def then(self, scores, unit, kth, least):
-        wanted = None if self.rule is None else self.rule.then(scores, unit, kth, least)
-        return None if wanted is None else wanted & self._affordable(scores)
+    def then(self, start):
+        wanted = None if self.rule is None else self.rule.then(start)
+        return None if wanted is None else wanted & self._affordable(start.scores)
 
     def _affordable(self, scores: np.ndarray) -> np.ndarray:
         n_lists = len(scores) if self.max_lists is None else self.max_lists
@@ -123,6 +148,20 @@ class Budget(Rule):
         affordable = np.zeros(scores.shape, dtype=bool)
         np.put_along_axis(affordable, order, paid, axis=0)
         return affordable
+
+
+def bar(scores: np.ndarray, share: float) -> np.ndarray:
+    """What lies between the mean and the largest predicted score of each query.
+
+    Scores of the k best keys lie the further below the largest prediction the further
+    this lies above the mean: a share of that distance tells easy queries from hard ones
+    before any key is scored, in the units of whatever router.
+    """
+    best = scores.max(axis=0)
+    if share == 1.0:
+        return best
+    mean = scores.mean(axis=0)
+    return mean + np.float32(share) * (best - mean)
 
 
 def first_lists(scores: np.ndarray, n: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from sk_amips.index import Calibration
 
 def calibration(critical):
     nothing = np.zeros(critical.shape, dtype=int)
-    return Calibration(0.0, critical.astype(np.float32), nothing, nothing)
+    return Calibration(1.0, 0.0, critical.astype(np.float32), nothing, nothing)
 
 
 def test_margin_is_the_smallest_that_conformal_risk_control_allows(rng):

@@ -409,11 +409,11 @@ def test_groups_apart_in_tuning_and_calibration(problem, routers, monkeypatch):
 
     seen = []
 
-    def watched(engine, X, *args, choose=_neighbors.choose_band):
+    def watched(engine, X, *args, choose=_neighbors.choose_stop):
         seen.append(X)
         return choose(engine, X, *args)
 
-    monkeypatch.setattr(_neighbors, "choose_band", watched)
+    monkeypatch.setattr(_neighbors, "choose_stop", watched)
     groups = np.repeat(np.arange(175), 4)
     found = AmortizedNeighbors(routers["net"], k=1, random_state=0)
     found.fit(held_out(problem), groups=groups)

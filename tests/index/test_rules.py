@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from sk_amips.index._bounds import ListBounds
-from sk_amips.index._rules import Budget, FixedProbes, ScoreStop, first_lists
+from sk_amips.index._rules import Budget, FixedProbes, ScoreStop, bar, first_lists
 from sk_amips.partition import as_partition
 
 
@@ -18,13 +20,30 @@ def test_first_lists(rng, n):
 
 def test_score_stop_opens_a_band_and_what_could_do_better():
     scores = np.array([[0.9, 0.5], [0.85, 0.1], [0.3, 0.49]], dtype=np.float32)
-    rule = ScoreStop(band=0.1, margin=0.2)
+    rule = ScoreStop(share=1.0, band=0.1, margin=0.2)
     first = rule.first(scores)
     np.testing.assert_array_equal(first, [[1, 1], [1, 0], [0, 1]])
     kth = np.array([0.6, 0.2], dtype=np.float32)
-    then = rule.then(scores, None, kth, None)
+    then = rule.then(SimpleNamespace(scores=scores, kth=kth))
     np.testing.assert_array_equal(then, [[1, 1], [1, 1], [0, 1]])
-    assert ScoreStop(0.1, -np.inf).then(scores, None, kth, None) is None
+    assert ScoreStop(1.0, 0.1).is_one_round
+    assert ScoreStop(1.0, 0.1).then(None) is None
+
+
+def test_bar_between_the_mean_and_the_best():
+    scores = np.array([[0.9, 0.4], [0.6, 0.2], [0.3, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(bar(scores, 1.0), [0.9, 0.4])
+    np.testing.assert_allclose(bar(scores, 0.5), [0.75, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(bar(scores, 0.0), [0.6, 0.2], rtol=1e-6)
+    # In the units of any router.
+    moved = bar(7 * scores - 3, 0.3)
+    np.testing.assert_allclose(moved, 7 * bar(scores, 0.3) - 3, rtol=1e-6)
+    first = ScoreStop(share=0.5, band=0.0).first(scores)
+    np.testing.assert_array_equal(first, [[1, 1], [0, 0], [0, 0]])
+    # The best list is always visited, and lower bands open no other list.
+    for band in (-0.2, -np.inf):
+        lowest = ScoreStop(share=0.5, band=band).first(scores)
+        np.testing.assert_array_equal(lowest, first)
 
 
 def test_budgets():
@@ -35,11 +54,14 @@ def test_budgets():
     keys = Budget(None, None, 20, sizes).first(scores)
     # The first list is visited, whatever it costs.
     np.testing.assert_array_equal(keys, [[1, 0], [0, 1], [0, 1]])
-    both = Budget(ScoreStop(0.0, np.inf), 2, 60, sizes)
+    both = Budget(ScoreStop(1.0, 0.0, np.inf), 2, 60, sizes)
     np.testing.assert_array_equal(both.first(scores), [[1, 0], [0, 0], [0, 1]])
-    then = both.then(scores, None, np.zeros(2), None)
+    assert not both.is_one_round
+    then = both.then(SimpleNamespace(scores=scores, kth=np.zeros(2)))
     np.testing.assert_array_equal(then, [[1, 0], [1, 1], [0, 1]])
-    assert Budget(FixedProbes(1), 2, None, sizes).then(scores, None, None, None) is None
+    fixed = Budget(FixedProbes(1), 2, None, sizes)
+    assert fixed.is_one_round
+    assert fixed.then(None) is None
 
 
 @pytest.mark.parametrize("spread", [0.01, 0.3, 3.0])
