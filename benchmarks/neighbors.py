@@ -1,6 +1,6 @@
 """Queries a second against recall, of AmortizedNeighbors and of other libraries.
 
-    python benchmarks/neighbors.py debian --k 1 10 --batch 2048 --figure neighbors.png
+    python benchmarks/neighbors.py debian --k 1 10 --batch 2048 1 --figure neighbors.png
 
 One thread searches. Queries are split by group: the router learns from the first part,
 another one calibrates, and what is reported is found on the third. All are timed in
@@ -26,8 +26,10 @@ from sk_amips.metrics import recall_at_k
 from sk_amips.partition import spherical_kmeans
 
 # Lists and width of the router, chosen on the calibration queries.
-SHAPES = {"debian": (492, 512), "squad_nqg": (232, 256)}
-TARGETS = (0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99)
+SHAPES = {"debian": (492, 384), "squad_nqg": (232, 256)}
+TARGETS = (0.8, 0.9, 0.93, 0.94, 0.95, 0.955, 0.96, 0.97, 0.98, 0.985, 0.99)
+# Queries that are searched in batches, and one by one.
+N_BATCHED, N_SINGLE = 4096, 500
 OURS = "sk_amips"
 
 
@@ -99,13 +101,16 @@ def measure(search, queries, k, batch):
     return np.concatenate(found), len(queries) / best
 
 
-def points(name, pairs, keys, queries, exact, k, batch):
-    """Recall and speed for each choice of parameters."""
-    for parameters, search in pairs:
-        indices, speed = measure(search, queries, k, batch)
-        scores = np.einsum("nkd,nd->nk", keys[indices], queries)
-        recall = recall_at_k(exact, scores, indices, k=k)
-        yield {"name": name, "k": k, "recall": recall, "qps": speed} | parameters
+def points(name, pair, keys, queries, exact, k, batches):
+    """Recall and speed with some parameters, for each size of a batch."""
+    parameters, search = pair
+    for batch in batches:
+        n = min(len(queries), N_BATCHED if batch > 1 else N_SINGLE)
+        indices, speed = measure(search, queries[:n], k, batch)
+        scores = np.einsum("nkd,nd->nk", keys[indices], queries[:n])
+        recall = recall_at_k(exact[:n], scores, indices, k=k)
+        found = {"name": name, "batch": batch, "k": k, "recall": recall, "qps": speed}
+        yield found | parameters
 
 
 def best_at(rows, recall):
@@ -125,31 +130,41 @@ def frontier(rows):
 
 
 def draw(rows, path, title):
-    """Figure of speed against recall, a panel for each k."""
+    """Figure of speed against recall, a panel for each k and size of a batch."""
     import matplotlib.pyplot as plt
 
-    wanted = sorted({row["k"] for row in rows})
-    figure, axes = plt.subplots(1, len(wanted), figsize=(5 * len(wanted), 4))
-    for axis, k in zip(np.atleast_1d(axes), wanted, strict=True):
+    panels = sorted({(-row["batch"], row["k"]) for row in rows})
+    n_rows = len({batch for batch, _ in panels})
+    shape = n_rows, len(panels) // n_rows
+    size = 5 * shape[1], 4 * shape[0]
+    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False)
+    for axis, (batch, k) in zip(axes.flat, panels, strict=True):
         for name in dict.fromkeys(row["name"] for row in rows):
-            mine = [row for row in rows if row["name"] == name and row["k"] == k]
+            mine = chosen(rows, name, k, -batch)
             if mine:
                 style = {"lw": 2.5, "color": "black"} if name == OURS else {"lw": 1.2}
                 axis.plot(*frontier(mine), marker="o", ms=3, label=name, **style)
         axis.set(xlim=(0.8, 1.0), yscale="log", xlabel=f"recall@{k}")
-        axis.set_title(f"{title}, {k} wanted", fontsize=10)
+        what = "one query at a time" if batch == -1 else f"batches of {-batch:,}"
+        axis.set_title(f"{title}, {k} wanted, {what}", fontsize=10)
+        axis.set_ylabel("queries a second, one thread")
         axis.grid(alpha=0.3, which="both")
-    np.atleast_1d(axes)[0].set_ylabel("queries a second, one thread")
-    np.atleast_1d(axes)[-1].legend(fontsize=8, loc="lower left")
+    axes[0, -1].legend(fontsize=8, loc="lower left")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+
+
+def chosen(rows, name, k, batch):
+    """Points of one library."""
+    wanted = {"name": name, "k": k, "batch": batch}
+    return [row for row in rows if wanted.items() <= row.items()]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", choices=SHAPES)
     parser.add_argument("--k", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--batch", type=int, nargs="+", default=[2048])
     parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--device", default="auto", help="where the router learns")
     parser.add_argument("--cache", help="folder that keeps the routers' weights")
@@ -158,7 +173,7 @@ def main():
     args = parser.parse_args()
     keys, queries, groups = load(args.data)
     train, calibration, test = split(queries, groups)
-    test = test[: 4096 if args.batch > 1 else 500]
+    test = test[:N_BATCHED]
     sets = {}
     for k in args.k:
         router = fitted_router(
@@ -170,42 +185,40 @@ def main():
     rows = []
     with threadpool_limits(1):
         for k, (router, exact) in sets.items():
-            pairs = ours(router, calibration, k)
-            rows += points(OURS, pairs, keys, test, exact, k, args.batch)
+            for pair in ours(router, calibration, k):
+                rows += points(OURS, pair, keys, test, exact, k, args.batch)
         for name in args.only:
             try:
-                for parameters, search in PEERS[name](keys):
+                for pair in PEERS[name](keys):
                     for k, (_, exact) in sets.items():
-                        pair = [(parameters, search)]
                         rows += points(name, pair, keys, test, exact, k, args.batch)
             except ImportError as error:
                 print(f"left out: {error}")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     if args.figure:
-        draw(rows, args.figure, f"{args.data}, batches of {args.batch}")
-    report(rows, args.k)
+        draw(rows, args.figure, args.data)
+    for batch in args.batch:
+        print(f"\nBatches of {batch}:\n")
+        report(rows, args.k, batch)
 
 
-def report(rows, wanted):
+def report(rows, wanted, batch):
     """Print the fastest that reach a recall, as multiples of the fastest peer."""
     print("| recall | library | queries/s | of best peer | parameters |")
     print("|---|---|---|---|---|")
     for k in wanted:
         for recall in (0.9, 0.95, 0.98):
-            best = {}
-            for name in dict.fromkeys(row["name"] for row in rows):
-                mine = [row for row in rows if row["name"] == name and row["k"] == k]
-                best[name] = best_at(mine, recall)
+            best = {
+                name: best_at(chosen(rows, name, k, batch), recall)
+                for name in dict.fromkeys(row["name"] for row in rows)
+            }
             peers = [row["qps"] for n, row in best.items() if row and n != OURS]
             for name, row in best.items():
                 if row:
                     ratio = row["qps"] / max(peers, default=np.nan)
-                    left = {
-                        n: v
-                        for n, v in row.items()
-                        if n not in ("name", "k", "recall", "qps")
-                    }
+                    shown = "name", "k", "batch", "recall", "qps"
+                    left = {n: v for n, v in row.items() if n not in shown}
                     print(
                         f"| @{k} >= {recall} | {name} | {row['qps']:,.0f} | "
                         f"{ratio:.2f} | {left}, recall {row['recall']:.3f} |"

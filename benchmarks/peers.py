@@ -81,7 +81,8 @@ def usearch(keys):
         index.add(np.arange(len(keys)), keys, threads=2)
 
         def search(queries, k, index=index):
-            return index.search(queries, k, threads=1).keys.astype(np.int64)
+            found = index.search(queries, k, threads=1).keys
+            return found.astype(np.int64).reshape(len(queries), k)
 
         for ef in (12, 16, 24, 32, 48, 64, 96, 128):
             index.expansion_search = ef
@@ -115,7 +116,7 @@ def scann(keys):
                 yield {"leaves": n_leaves} | choice, partial(search, **choice)
 
 
-def svs(keys):
+def svs(keys, dtype):
     """Vamana graph of Intel's Scalable Vector Search.
 
     Its own compressed vectors need a processor of Intel. Those of 8 bits here are
@@ -127,20 +128,19 @@ def svs(keys):
     parameters = svs.VamanaBuildParameters(
         alpha=0.95, graph_max_degree=48, window_size=200, max_candidate_pool_size=400
     )
-    for dtype in (np.int8, np.float16):
-        index = svs.Vamana.build(
-            parameters, _rounded(keys, dtype), svs.DistanceType.MIP, num_threads=2
-        )
-        index.num_threads = 1
+    index = svs.Vamana.build(
+        parameters, _rounded(keys, dtype), svs.DistanceType.MIP, num_threads=2
+    )
+    index.num_threads = 1
 
-        def search(queries, k, index=index, dtype=dtype):
-            if dtype is np.int8:
-                queries = queries / np.abs(queries).max(axis=1, keepdims=True)
-            return index.search(_rounded(queries, dtype), k)[0].astype(np.int64)
+    def search(queries, k):
+        if dtype is np.int8:
+            queries = queries / np.abs(queries).max(axis=1, keepdims=True)
+        return index.search(_rounded(queries, dtype), k)[0].astype(np.int64)
 
-        for window in (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, 96):
-            index.search_window_size = window
-            yield {"dtype": dtype.__name__, "window": window}, search
+    for window in (8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 48, 64, 96):
+        index.search_window_size = window
+        yield {"window": window}, search
 
 
 def _rounded(rows, dtype):
@@ -156,7 +156,8 @@ PEERS = {
     "hnswlib": hnswlib,
     "usearch": usearch,
     "ScaNN": scann,
-    "SVS": svs,
+    "SVS float16": partial(svs, dtype=np.float16),
+    "SVS int8": partial(svs, dtype=np.int8),
 }
 
 

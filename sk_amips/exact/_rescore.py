@@ -1,4 +1,4 @@
-"""Exact scores, and their order."""
+"""Scores in float64, and their order."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ def pair_scores(
     key: np.ndarray,
     query: np.ndarray,
     offset: np.ndarray | None = None,
-    dtype: type = np.float64,
 ) -> np.ndarray:
-    """Scores of pairs of a key and a query, given by their rows."""
-    scores = np.empty(len(key), dtype=dtype)
+    """Scores in float64 of pairs of a key and a query, given by their rows."""
+    scores = np.empty(len(key))
     size = max(1, min(len(key), _GATHERED // keys.shape[1]))
-    gather_keys, gather_queries = (_gatherer(x, size, dtype) for x in (keys, queries))
+    gather_keys, gather_queries = (_gatherer(x, size) for x in (keys, queries))
     for some in row_blocks(len(key), size):
         # einsum sums every pair in the same order: equal keys get equal scores.
         scores[some] = np.einsum(
@@ -34,20 +33,19 @@ def pair_scores(
     return scores if offset is None else scores + offset[key]
 
 
-def _gatherer(rows: np.ndarray, size: int, dtype: type) -> Callable:
-    """A function that gathers at most ``size`` rows, as a dtype, into one room."""
+def _gatherer(rows: np.ndarray, size: int) -> Callable:
+    """A function that gathers at most ``size`` rows, in float64, into one room."""
     if not rows.flags.c_contiguous:  # which take would copy as a whole
-        return lambda indices: rows[indices].astype(dtype)
+        return lambda indices: rows[indices].astype(np.float64)
     # Fresh memory for each call would cost several times the gathering.
     room = np.empty((size, rows.shape[1]), dtype=rows.dtype)
-    converted = room if room.dtype == dtype else np.empty(room.shape, dtype=dtype)
+    converted = np.empty(room.shape)
 
     def gather(indices: np.ndarray) -> np.ndarray:
         some = slice(len(indices))
         # Without "clip" numpy goes through a room of its own.
         rows.take(indices, axis=0, out=room[some], mode="clip")
-        if converted is not room:
-            converted[some] = room[some]
+        converted[some] = room[some]
         return converted[some]
 
     return gather

@@ -44,7 +44,7 @@ class Calibration:
         Band of the first lists. None: there are no others, and what is calibrated is
         the band itself.
     critical : ndarray of shape (n, k), dtype float32
-        Margin from which on a key is found; -inf: its list is among the first; inf: the
+        Margin from which on a key is found; -inf: its list is visited anyway; inf: the
         lists lose it.
     rank : ndarray of shape (n, k), dtype int64
         Number of lists ahead of the key's in the order of predicted scores.
@@ -64,7 +64,8 @@ class Calibration:
     n_keys: np.ndarray
 
     def __post_init__(self):
-        self._ascending: dict[int, np.ndarray] = {}
+        # Once, and not for every search.
+        self._descending = np.sort(self.critical, axis=None)[::-1]
 
     def margin(self, target_recall: float, k: int | None = None) -> float:
         """Smallest margin that keeps the target; inf if n is too small to tell.
@@ -83,17 +84,20 @@ class Calibration:
         n_missed = int(k * affordable + 1e-6)
         if n_missed >= n * k:
             return -np.inf
-        return float(self._sorted(k)[-1 - n_missed])
-
-    def _sorted(self, k: int) -> np.ndarray:
-        """Critical margins of the k best keys, ascending."""
-        if k not in self._ascending:
-            self._ascending[k] = np.sort(self.critical[:, :k], axis=None)
-        return self._ascending[k]
+        if k == self.critical.shape[1]:
+            return float(self._descending[n_missed])
+        return float(np.sort(self.critical[:, :k], axis=None)[-1 - n_missed])
 
     def rule(self, target_recall: float, k: int | None = None) -> ScoreStop:
         """The rule that keeps the target; see :meth:`margin`."""
         return _rule(self.share, self.band, self.margin(target_recall, k))
+
+    def first_rule(self, target_recall: float) -> ScoreStop:
+        """One round that visits most lists that matter, and promises nothing."""
+        if self.band is not None:
+            return ScoreStop(self.share, self.band)
+        band = np.quantile(self.critical, target_recall, method="inverted_cdf")
+        return ScoreStop(self.share, float(band))
 
     def lose(self, lost: np.ndarray) -> Calibration:
         """The same, if the lists lose some keys, a mask of shape (n, k)."""
@@ -103,7 +107,7 @@ class Calibration:
 
 def _rule(share: float, band: float | None, margin: float) -> ScoreStop:
     if band is None:
-        return ScoreStop(share, margin)
+        return ScoreStop(share, band=margin)
     return ScoreStop(share, band, margin)
 
 
@@ -149,7 +153,8 @@ def _critical(engine, X, best_lists, share, band) -> tuple[np.ndarray, np.ndarra
     if band is None:
         scores = engine.scorer(directions(X)).numpy()
         margin = bar(scores, share) - scores[lists, query]
-        margin[lists == scores.argmax(axis=0)] = -np.inf
+        always = engine.first(scores, len(lists), ScoreStop(share, -np.inf))
+        margin[always[lists, query]] = -np.inf
     else:
         start = engine.begin(X, best_lists.shape[1], ScoreStop(share, band))
         scores = start.scores
@@ -234,7 +239,7 @@ def choose_stop(
         _, critical = _critical(engine, X, best_lists, share, band)
         margin = np.quantile(critical, target_recall, method="inverted_cdf")
         rule = _rule(share, band, float(margin))
-        return engine.work(X, best_lists.shape[1], rule)
+        return engine.cost(X, best_lists.shape[1], rule)
 
     scores = engine.scorer(directions(X)).numpy()
     share = min(_SHARES, key=lambda share: work(share, None))

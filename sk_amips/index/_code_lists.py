@@ -20,8 +20,9 @@ __all__ = ["CodeLists", "Queries"]
 _QUERIES, _LISTS = 128, 64
 # Products of codes that are held at a time.
 _PRODUCTS = 2**22
-# Keys that share a first look, at most, and such parts of a list of mean size.
+# Keys of a part, at most, and parts of a list of mean size, at least.
 _PART, _PARTS = 16, 4
+# Parts whose best scores are compared first.
 _TOGETHER = 8
 # Cost of a visit, of a list that is visited, and of any of its keys, in products.
 _VISIT, _LIST, _KEY = 32, 1024, 32
@@ -152,12 +153,20 @@ class CodeLists:
         """Bytes of the codes."""
         return sum(codes.nbytes for codes in self.codes)
 
-    def work(self, mask: np.ndarray) -> float:
-        """Cost of visits, shape (n_lists, n), in products of a query with a key."""
-        visits = mask.sum(axis=1)
-        lists = visits > 0
+    def cost(self, mask: np.ndarray, n_batch: int) -> float:
+        """Cost of visits for a query of a batch, in products of a query with a key.
+
+        Parameters
+        ----------
+        mask : ndarray of shape (n_lists, n), dtype bool
+            Visits of queries like those of the batch.
+        n_batch : int
+            Number of queries that share the cost of a list.
+        """
+        visited = mask.mean(axis=1)
+        shared = (1 - (1 - visited) ** n_batch) / n_batch
         return float(
-            visits @ (self.widths + _VISIT) + lists @ (self.widths * _KEY + _LIST)
+            visited @ (self.widths + _VISIT) + shared @ (self.widths * _KEY + _LIST)
         )
 
     def refine_more(self) -> bool:
@@ -241,10 +250,10 @@ class CodeLists:
         n = len(least)
         query, error = visits.query[visit], visits.error[visit]
         factor = visits.factor[visit]
-        largest = products.amax(dim=1).numpy() * factor
+        largest = products.amax(dim=1).float().numpy() * factor
         if k == 1 or np.isneginf(least).any():
-            # The k-th largest of parts bounds that of keys from below, and that of some
-            # parts together bounds that of parts.
+            # The k-th largest over groups of keys bounds that over keys from below:
+            # first over some parts together, then over the parts that reach that.
             lower = largest - error
             firsts = np.flatnonzero((np.arange(len(visit)) - starts) % _TOGETHER == 0)
             coarse = np.maximum.reduceat(lower, firsts)
@@ -261,6 +270,6 @@ class CodeLists:
         # Not those of the last key again.
         real = place < self.partition.sizes_[visits.list[visit]]
         row, column, visit, place = (x[real] for x in (row, column, visit, place))
-        score = products[row, column] * visits.factor[visit]
+        score = products[row, column].astype(np.float32) * visits.factor[visit]
         key = self.partition.key_at(visits.list[visit], place)
         return Candidates(visits.query[visit], key, score, visits.error[visit])

@@ -123,20 +123,21 @@ class Engine:
             mask |= wanted
             more = self.lists.search(start.queries, wanted, least, k)
             found = found.add(more).k_best(least, k)
-        dtype = np.result_type(self.keys, X)
-        exact = pair_scores(self.keys, X, found.key, found.query, dtype=dtype)
+        exact = pair_scores(self.keys, X, found.key, found.query)
         scores, indices = best_of(found.query, found.key, exact, k, len(X))
-        visits = self._cost(mask) if count else (None, None)
+        visits = self._counts(mask) if count else (None, None)
         return Found(scores.astype(X.dtype), indices, *visits)
 
-    def _cost(self, mask: np.ndarray) -> np.ndarray:
+    def _counts(self, mask: np.ndarray) -> np.ndarray:
         """Numbers of lists and of keys that visits come to."""
         # Whole numbers that float32 holds, unless there are too many keys.
         dtype = np.float32 if len(self.keys) < 2**24 else np.float64
         each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(dtype)
         return (each @ mask.astype(dtype)).astype(np.int64)
 
-    def count(self, X: np.ndarray, k: int, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    def count_visits(
+        self, X: np.ndarray, k: int, rule: Rule
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of lists and of keys that queries, as many as you like, visit."""
         found = [
             self.search(X[rows], k, rule, count=True)
@@ -147,30 +148,31 @@ class Engine:
             for name in ("n_lists", "n_keys")
         )
 
-    def work(self, X: np.ndarray, k: int, rule: Rule) -> float:
-        """Cost of the visits of a batch, in products of a query with a key."""
+    def cost(self, X: np.ndarray, k: int, rule: Rule) -> float:
+        """Cost of a query in a full batch of such, in products of a query and a key."""
         if rule.is_one_round:
             scores = self.scorer(directions(X)).numpy()
-            return self.lists.work(self._with_enough(rule.first(scores), scores, k))
+            return self.lists.cost(self.first(scores, k, rule), self.block)
         start = self.begin(X, k, rule)
         more = rule.then(start) & ~start.mask
-        return self.lists.work(start.mask) + self.lists.work(more)
+        return sum(self.lists.cost(mask, self.block) for mask in (start.mask, more))
 
     def begin(self, X: np.ndarray, k: int, rule: Rule) -> Start:
         """First round of a search."""
         unit = directions(X)
         scores = self.scorer(unit).numpy()
         queries = self.lists.encode(unit)
-        mask = self._with_enough(rule.first(scores), scores, k)
+        mask = self.first(scores, k, rule)
         least = np.full(len(X), -np.inf, dtype=np.float32)
         found = self.lists.search(queries, mask, least, k).k_best(least, k)
         return Start(unit, scores, mask, queries, found, least, k)
 
-    def _with_enough(self, mask: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
-        """Visits, with more of the best lists where all would not hold k keys."""
+    def first(self, scores: np.ndarray, k: int, rule: Rule) -> np.ndarray:
+        """First visits, with more of the best lists where all would not hold k keys."""
+        mask = rule.first(scores)
         if k <= self.sizes.min():
             return mask
-        short = np.flatnonzero(self._cost(mask)[1] < k)
+        short = np.flatnonzero(self._counts(mask)[1] < k)
         if len(short):
             order = np.argsort(-scores[:, short], axis=0, kind="stable")
             before = np.cumsum(self.sizes[order], axis=0) - self.sizes[order]

@@ -80,9 +80,9 @@ class FaissLists:
             self.index = faiss.IndexIVFPQFastScan(index)
         self._quantizer = quantizer  # Faiss does not keep it alive
 
-    def work(self, mask: np.ndarray) -> float:
-        """As :meth:`CodeLists.work`."""
-        return float(mask.sum(axis=1) @ (self.partition.sizes_ + _VISIT))
+    def cost(self, mask: np.ndarray, n_batch: int) -> float:
+        """As :meth:`CodeLists.cost`; nothing is shared."""
+        return float(mask.mean(axis=1) @ (self.partition.sizes_ + _VISIT))
 
     def refine_more(self) -> bool:
         """Re-rank twice as many keys, unless that is too many."""

@@ -12,8 +12,6 @@ __all__ = ["Candidates", "best_of", "kth_largest"]
 
 # Pairs of a query that are sorted with others, in short rows.
 _SHORT = 48
-# Pairs for each one wanted that are sorted as they are.
-_FEW = 4
 
 
 class Candidates(NamedTuple):
@@ -102,7 +100,7 @@ def best_of(
     indices : ndarray of shape (n, k), dtype int64
         Keys, or -1.
     """
-    if len(query) > _FEW * n * k:
+    if len(query) and np.bincount(query).max() > max(_SHORT, 2 * k):
         best = score >= kth_largest(query, score, k, n)[query]
         query, key, score = query[best], key[best], score[best]
     return sort_by_score(*by_query(query, n, k, (score, -np.inf), (key, -1)), k)

@@ -156,7 +156,8 @@ class Int8Affine(Affine):
 def _quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Rows in 8 bits, as wide as products of integers need, and the rows' scales."""
     largest = rows.abs().amax(dim=1)
-    largest = torch.where(largest > 0, largest, 1.0)
+    # Of a row of less, nothing is left in float32.
+    largest = largest.clamp_(min=1e-30)
     codes = (rows * (127 / largest)[:, None]).round_().to(torch.int8)
     missing = -codes.shape[1] % 8
     return F.pad(codes, (0, missing)) if missing else codes, largest / 127

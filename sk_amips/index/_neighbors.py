@@ -30,7 +30,7 @@ from ._searching import SearchesKeys
 
 __all__ = ["AmortizedNeighbors"]
 
-# Calibration queries that choose the first lists, before the others set the margin.
+# Calibration queries that choose the stop, before the others set the margin.
 _TUNING = 0.2
 # Recall that calibration and report are about where none is asked for.
 _TARGET = 0.95
@@ -41,11 +41,11 @@ _MEASURED = 512
 class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     """Search keys in lists, visited in a router's order until a recall is reached.
 
-    A router predicts for every query the best score in each list of keys. The lists
-    whose predictions are highest are visited, every key in them is scored with the
-    query, and further lists only as long as their predicted score, raised by a margin,
-    reaches the k-th best score found. The margin is calibrated on held-out queries, so
-    that new ones find ``target_recall`` of their k best keys.
+    A router predicts for every query the best score in each list of keys. Lists are
+    visited whose prediction, raised by a margin, reaches a bar between the mean and the
+    largest prediction, or, in a second round, the k-th best score found in the first:
+    whichever takes less work. The margin is calibrated on held-out queries, so that new
+    ones find ``target_recall`` of their k best keys.
 
     Parameters
     ----------
@@ -94,7 +94,9 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ``"macs"``, multiply-accumulates with those of the router itself; their ratios
         ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the router saves
         work; and ``"break_even"``, after how many queries the work of labelling and
-        training has been saved (None: never, or the router was fitted before).
+        training has been saved (None: never, or the router was fitted before). Beside
+        them the stop: ``"share"`` of the way from mean to best at which the bar lies,
+        ``"band"`` of the first round (None: there is one round), and ``"margin"``.
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -79,7 +79,7 @@ def work_report(
 
 
 def _work(engine: Engine, X: np.ndarray, k: int, rule: Rule, router_macs: int) -> dict:
-    n_lists, n_keys = engine.count(X, k, rule)
+    n_lists, n_keys = engine.count_visits(X, k, rule)
     macs = router_macs + X.shape[1] * float(n_keys.mean())
     return {
         "lists_visited": float(n_lists.mean()),

@@ -85,7 +85,6 @@ class ScoreStop(Rule):
     def then(self, start):
         if self.is_one_round:
             return None
-        # As in the calibration, to the last bit.
         return start.kth - start.scores <= np.float32(self.margin)
 
 
@@ -93,7 +92,7 @@ class ScoreStop(Rule):
 class BoundStop(Rule):
     """Lists first by another rule, then all that could hold one of the k best keys."""
 
-    rule: Rule
+    first_rule: Rule
     bounds: ListBounds
 
     @property
@@ -101,7 +100,7 @@ class BoundStop(Rule):
         return False
 
     def first(self, scores):
-        return self.rule.first(scores)
+        return self.first_rule.first(scores)
 
     def then(self, start):
         return self.bounds(start.unit) >= start.least
@@ -153,9 +152,10 @@ class Budget(Rule):
 def bar(scores: np.ndarray, share: float) -> np.ndarray:
     """What lies between the mean and the largest predicted score of each query.
 
-    Scores of the k best keys lie the further below the largest prediction the further
-    this lies above the mean: a share of that distance tells easy queries from hard ones
-    before any key is scored, in the units of whatever router.
+    The k best keys of a query are spread as its predictions are: where one list stands
+    out, the others that hold some of them lie further below it. So lists are asked to
+    come near a share of the way from the mean to the best, in the units of whatever
+    router, and not near the best itself.
     """
     best = scores.max(axis=0)
     if share == 1.0:

@@ -19,6 +19,9 @@ from ._rules import BoundStop, Budget, FixedProbes, Rule
 
 __all__ = ["SearchesKeys"]
 
+# Numbers of an array whose checking matters.
+_SMALL = 2**16
+
 
 class SearchesKeys(BaseEstimator):
     """What can be asked of a fitted :class:`AmortizedNeighbors`."""
@@ -228,7 +231,7 @@ class SearchesKeys(BaseEstimator):
         elif self._is_exact():
             if self._bounds is None:
                 raise ValueError("Fit anew to search without a target.")
-            likely = self.calibrations_[1].rule(self._target())
+            likely = self.calibrations_[1].first_rule(self._target())
             rule = BoundStop(likely, self._bounds)
         if self.max_lists is not None or self.max_keys is not None:
             rule = Budget(rule, self.max_lists, self.max_keys, self.partition_.sizes_)
@@ -280,7 +283,7 @@ class SearchesKeys(BaseEstimator):
             type(X) is np.ndarray
             and X.dtype in (np.float32, np.float64)
             and X.ndim == 2
-            and len(X) > 0
+            and 0 < X.size <= _SMALL
             and X.shape[1] == self.n_features_in_
             and not hasattr(self, "feature_names_in_")
             and bool(np.isfinite(X).all())

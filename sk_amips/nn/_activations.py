@@ -31,7 +31,7 @@ class SoftLeakyReLU(nn.Module):
         self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.lerp(F.softplus(x, beta=self.beta), x, self.slope)
+        return self.slope * x + (1.0 - self.slope) * F.softplus(x, beta=self.beta)
 
     def derivative(self, x: Tensor) -> Tensor:
         """Derivative of the activation at ``x``, of the shape of ``x``."""

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from sk_amips import AmortizedNeighbors
 from sk_amips.index import Calibration
+from sk_amips.index._calibrate import calibrate
+from sk_amips.index._rules import FixedProbes, ScoreStop
 
 
 def calibration(critical):
@@ -22,6 +25,64 @@ def test_margin_is_the_smallest_that_conformal_risk_control_allows(rng):
             ]
             assert risks[0] <= 1 - target + 1e-9
             assert risks[1] > 1 - target or margin == -np.inf
+
+
+def test_rules_of_one_round_and_of_two(rng):
+    critical = rng.normal(size=(200, 2)).astype(np.float32)
+    nothing = np.zeros(critical.shape, dtype=int)
+    for band in (None, 0.1):
+        found = Calibration(0.4, band, critical, nothing, nothing)
+        rule, margin = found.rule(0.9), found.margin(0.9)
+        assert rule.share == 0.4
+        assert rule.is_one_round == (band is None)
+        assert margin == (rule.band if band is None else rule.margin)
+        assert found.rule(0.9, 1).share == 0.4
+        assert found.margin(0.9, 1) == calibration(critical[:, :1]).margin(0.9)
+    few = Calibration(0.4, None, critical[:5], nothing[:5], nothing[:5])
+    assert few.rule(0.9).band == np.inf
+    assert few.first_rule(0.9).band == np.sort(critical[:5], axis=None)[8]
+
+
+@pytest.mark.parametrize("name", ["linear", "net", "cross-entropy"])
+@pytest.mark.parametrize("k", [1, 7])
+@pytest.mark.parametrize(("share", "band"), [(0.4, None), (1.0, None), (0.4, -0.1)])
+def test_margins_are_those_from_which_a_search_visits(
+    problem, routers, name, k, share, band
+):
+    """Also in lists that are visited only to hold enough keys."""
+    router, X = routers[name], problem.test
+    index = AmortizedNeighbors(router, k=k, random_state=0).fit(problem.log[700:])
+    engine = index._engine
+    _, best = router._top_k(X, k)
+    lists = router.partition_.labels_[best]
+    found = calibrate(engine, X, lists, share, band)
+    seen = np.zeros((router.partition_.n_partitions, len(X)), dtype=bool)
+    for target in (0.3, 0.8, 0.95, 0.99):
+        rule = found.rule(target)
+        start = engine.begin(X, k, rule)
+        more = rule.then(start)
+        mask = start.mask if more is None else start.mask | more
+        visited = mask[lists.T, np.arange(len(X))].T
+        np.testing.assert_array_equal(visited, found.critical <= found.margin(target))
+        assert (mask | ~seen).all()  # what a larger margin visits holds the rest
+        seen = mask
+
+
+def test_cost_counts_what_is_visited(problem, routers):
+    """A stop is chosen by what its visits cost, whatever the number of queries."""
+    X = problem.test
+    index = AmortizedNeighbors(routers["net"], k=5, random_state=0)
+    engine = index.fit(problem.log[700:])._engine
+    rules = [FixedProbes(n) for n in (1, 3, 30)]
+    costs = [engine.cost(X, 5, rule) for rule in rules]
+    assert costs == sorted(costs)
+    for rule in rules:
+        n_keys = engine.count_visits(X, 5, rule)[1].mean()
+        assert engine.cost(X, 5, rule) > n_keys
+    two = ScoreStop(1.0, 0.0, np.inf)  # all lists in the end, most in a second round
+    assert engine.cost(X, 5, two) > costs[-1]
+    some = [engine.cost(X[rows], 5, rules[1]) for rows in (slice(100), slice(600))]
+    assert some[0] == pytest.approx(some[1], rel=0.1)
 
 
 def test_too_few_queries_promise_nothing():

@@ -7,7 +7,7 @@ from sk_amips.index import _code_lists
 from sk_amips.index._code_lists import CodeLists
 from sk_amips.index._engine import Engine, directions
 from sk_amips.index._rules import FixedProbes
-from sk_amips.partition import Partition, spherical_kmeans
+from sk_amips.partition import Partition, as_partition, spherical_kmeans
 
 
 @pytest.fixture(params=[Int8Codes, BFloat16Codes, Float32Codes])
@@ -86,6 +86,25 @@ def test_one_key_a_list_and_zero_keys(coding, rng):
     mask = np.ones((6, 9), dtype=bool)
     found = lists.search(lists.encode(directions(X)), mask, least, 6)
     assert len(found.key) == 54
+
+
+@pytest.mark.parametrize("k", [1, 20, 58])
+def test_padded_lists_give_no_key_twice(coding, rng, k):
+    sizes = 1, 17, 40, 140
+    labels = np.repeat(np.arange(4), sizes)
+    keys = -np.abs(rng.normal(size=(sum(sizes), 5))).astype(np.float32)
+    keys[labels == 1] = 0
+    partition = as_partition(keys, labels)
+    lists = CodeLists(keys, partition, 10.0)
+    assert lists.part == 8
+    X = np.abs(rng.normal(size=(30, 5))).astype(np.float32)  # no score is positive
+    mask = np.ones((4, 30), dtype=bool)
+    mask[3] = False
+    engine = Engine(keys, lists, lambda unit: torch.from_numpy(mask.astype(np.float32)))
+    found = engine.search(X, k, FixedProbes(3))
+    scores, indices = brute_force(keys, partition, X, mask, k)
+    np.testing.assert_array_equal(found.indices, indices)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
 
 
 def test_codes_are_small(rng):

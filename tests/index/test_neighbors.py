@@ -422,3 +422,44 @@ def test_groups_apart_in_tuning_and_calibration(problem, routers, monkeypatch):
     assert len(seen[0]) == 4 * len(tuned)
     with pytest.raises(ValueError, match="inconsistent"):
         found.fit(held_out(problem), groups=[1, 2, 3])
+
+
+def test_exact_with_few_queries_scans_little(problem, routers):
+    for n in (3, 15, 40):
+        found = AmortizedNeighbors(routers["net"], k=3, random_state=0)
+        found.fit(problem.log[700 : 700 + n])
+        indices = exact_search(problem.keys, problem.test, 3)[1]
+        np.testing.assert_array_equal(found.search(problem.test)[1], indices)
+        assert found.visited(problem.test)[1].mean() < 0.6 * len(problem.keys)
+
+
+@pytest.mark.parametrize("scale", [1e22, 1e-22])
+def test_extreme_keys_in_float32(problem, scale):
+    keys = (problem.keys * scale).astype(np.float32)
+    X = (problem.test * scale**0.5).astype(np.float32)
+    router = CentroidRouter(keys, n_partitions=30, random_state=0).fit(X)
+    found = AmortizedNeighbors(router, k=4, random_state=0).fit(X)
+    np.testing.assert_array_equal(found.search(X)[1], exact_search(keys, X, 4)[1])
+
+
+def test_plain_arrays_are_checked_as_any_other(problem, routers):
+    found = index(routers["net"], held_out(problem), target_recall=0.9)
+    X = problem.test[:20]
+    scores, indices = found.search(X)
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    for same in (read_only, np.asfortranarray(X), X.astype(">f4"), X.tolist(), X[::1]):
+        np.testing.assert_array_equal(found.search(same)[1], indices)
+    one_by_one = np.concatenate([found.search(X[i : i + 1])[0] for i in range(20)])
+    np.testing.assert_allclose(one_by_one, scores, rtol=1e-6)
+    for bad in (np.nan, np.inf):
+        broken = X.copy()
+        broken[3, 2] = bad
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            found.search(broken)
+    with pytest.raises(ValueError, match="0 sample"):
+        found.search(X[:0])
+    with pytest.raises(ValueError, match="features"):
+        found.search(X[:, :3])
+    with pytest.raises(ValueError, match="2D"):
+        found.search(X[0])
