@@ -22,6 +22,8 @@ __all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
 
 # Queries of a batch: enough to share lists, few enough to stay in the cache.
 BLOCK = 2048
+# Cost of the small steps of a second round, in products of a query and a key.
+_ROUND = 1024
 # Predicted scores that are held at a time.
 _SCORES = 2**24
 
@@ -155,7 +157,8 @@ class Engine:
             return self.lists.cost(self.first(scores, k, rule), self.block)
         start = self.begin(X, k, rule)
         more = rule.then(start) & ~start.mask
-        return sum(self.lists.cost(mask, self.block) for mask in (start.mask, more))
+        rounds = (self.lists.cost(mask, self.block) for mask in (start.mask, more))
+        return sum(rounds) + _ROUND
 
     def begin(self, X: np.ndarray, k: int, rule: Rule) -> Start:
         """First round of a search."""
