@@ -17,8 +17,7 @@ import faiss
 import numpy as np
 import torch
 from peers import PEERS
-from protocol import load
-from sklearn.model_selection import GroupShuffleSplit
+from protocol import load, split
 from threadpoolctl import threadpool_limits
 
 from sk_amips import AmortizedNeighbors, SupportNetRegressor, exact_search
@@ -31,15 +30,6 @@ TARGETS = (0.8, 0.9, 0.93, 0.94, 0.95, 0.955, 0.96, 0.97, 0.98, 0.985, 0.99)
 # Queries that are searched in batches, and one by one.
 N_BATCHED, N_SINGLE = 4096, 500
 OURS = "sk_amips"
-
-
-def split(queries, groups):
-    """Training, calibration and test queries."""
-    halves = GroupShuffleSplit(1, test_size=0.2, random_state=0)
-    train, rest = next(halves.split(queries, groups=groups))
-    halves = GroupShuffleSplit(1, test_size=0.5, random_state=0)
-    calibration, test = next(halves.split(queries[rest], groups=groups[rest]))
-    return queries[train], queries[rest][calibration], queries[rest][test]
 
 
 def fitted_router(name, keys, train, k, device, cache):
@@ -172,7 +162,7 @@ def main():
     parser.add_argument("--figure", help="file for a figure")
     args = parser.parse_args()
     keys, queries, groups = load(args.data)
-    train, calibration, test = split(queries, groups)
+    train, calibration, test = (queries[rows] for rows in split(groups))
     test = test[:N_BATCHED]
     sets = {}
     for k in args.k:

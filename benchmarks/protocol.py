@@ -46,18 +46,25 @@ def load(name):
         return keys, queries, file["groups"]
 
 
+def split(groups):
+    """Rows of training, validation and test queries: 8, 1 and 1 of ten groups."""
+    rows = np.arange(len(groups))
+    halves = GroupShuffleSplit(1, test_size=0.2, random_state=0)
+    train, rest = next(halves.split(rows, groups=groups))
+    halves = GroupShuffleSplit(1, test_size=0.5, random_state=0)
+    valid, test = next(halves.split(rest, groups=groups[rest]))
+    return train, rest[valid], rest[test]
+
+
 @cache
 def problem(name, k=1):
     """A data set, split by group, with its lists and those of the k best keys."""
     keys, queries, groups = load(name)
-    split = GroupShuffleSplit(1, test_size=0.2, random_state=0)
-    train, rest = next(split.split(queries, groups=groups))
-    split = GroupShuffleSplit(1, test_size=0.5, random_state=0)
-    halves = next(split.split(rest, groups=groups[rest]))
+    train, *halves = split(groups)
     partition = spherical_kmeans(keys, N_LISTS[name], seed=0)
     held_out = {}
     for part, half in zip(("valid", "test"), halves, strict=True):
-        some = queries[rest[half]]
+        some = queries[half]
         _, best = exact_search(keys, some, k)
         held_out[part] = some, partition.labels_[best]
     return Problem(keys, partition, queries[train], held_out)

@@ -10,7 +10,7 @@ import argparse
 
 import numpy as np
 from neighbors import SHAPES, fitted_router
-from protocol import load
+from protocol import load, split
 from sklearn.model_selection import GroupShuffleSplit
 
 from sk_amips import AmortizedNeighbors, exact_search
@@ -29,8 +29,8 @@ def main():
     parser.add_argument("--cache", help="folder that keeps the routers' weights")
     args = parser.parse_args()
     keys, queries, groups = load(args.data)
-    halves = GroupShuffleSplit(1, test_size=0.2, random_state=0)
-    train, rest = next(halves.split(queries, groups=groups))
+    train, *halves = split(groups)
+    rest = np.sort(np.concatenate(halves))
     held_out = queries[rest]
     print("| k | target | " + " | ".join(map(str, range(args.n_seeds))), end=" | ")
     print("mean | keys scanned |")

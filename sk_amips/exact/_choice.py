@@ -10,7 +10,7 @@ import torch
 
 from ._codes import BFloat16Codes, Codes, Float32Codes, Int8Codes
 
-__all__ = ["SMALL", "codes_for", "seconds_of"]
+__all__ = ["SMALL", "codes_for", "fastest_on_cpu", "seconds_of"]
 
 # Key, query pairs below which there is nothing to gain.
 SMALL = 2**24
@@ -25,6 +25,11 @@ def codes_for(n_keys: int, n_queries: int, d: int, device: torch.device) -> list
     if n_keys * n_queries < SMALL:
         return [Float32Codes]
     return [c for c in _by_speed(device) if c is not Int8Codes or d < 2**16]
+
+
+def fastest_on_cpu(d: int) -> type[Codes]:
+    """Codes for large products of vectors of width d on this processor."""
+    return codes_for(SMALL, SMALL, d, torch.device("cpu"))[0]
 
 
 @lru_cache

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._validation import row_blocks
-from ._engine import Engine, directions
-from ._rules import ScoreStop, bar
+from ._engine import Engine
+from ._rules import ScoreStop, bar, by_list, ranking
 
 __all__ = ["Calibration", "calibrate", "choose_stop", "count_losses"]
 
@@ -90,25 +90,21 @@ class Calibration:
 
     def rule(self, target_recall: float, k: int | None = None) -> ScoreStop:
         """The rule that keeps the target; see :meth:`margin`."""
-        return _rule(self.share, self.band, self.margin(target_recall, k))
+        margin = self.margin(target_recall, k)
+        if self.band is None:
+            return ScoreStop(self.share, band=margin)
+        return ScoreStop(self.share, self.band, margin)
 
     def first_rule(self, target_recall: float) -> ScoreStop:
         """One round that visits most lists that matter, and promises nothing."""
         if self.band is not None:
             return ScoreStop(self.share, self.band)
-        band = np.quantile(self.critical, target_recall, method="inverted_cdf")
-        return ScoreStop(self.share, float(band))
+        return ScoreStop(self.share, _enough(self.critical, target_recall))
 
     def lose(self, lost: np.ndarray) -> Calibration:
         """The same, if the lists lose some keys, a mask of shape (n, k)."""
         critical = np.where(lost, np.float32(np.inf), self.critical)
         return replace(self, critical=critical)
-
-
-def _rule(share: float, band: float | None, margin: float) -> ScoreStop:
-    if band is None:
-        return ScoreStop(share, band=margin)
-    return ScoreStop(share, band, margin)
 
 
 def calibrate(
@@ -135,32 +131,38 @@ def calibrate(
     rank = np.empty(best_lists.shape, dtype=np.int64)
     n_keys = np.empty_like(rank)
     for rows in row_blocks(len(X), engine.block):
-        lists = best_lists[rows]
-        scores, critical[rows] = _critical(engine, X[rows], lists, share, band)
-        lists, query = lists.T, np.arange(len(lists))
-        order = np.argsort(-scores, axis=0, kind="stable")
-        place = np.empty_like(order)
-        np.put_along_axis(place, order, np.arange(len(order))[:, None], axis=0)
+        unit, scores = engine.predict(X[rows])
+        lists, query = best_lists[rows].T, np.arange(len(unit))
+        if band is None:
+            critical[rows] = _of_one_round(engine, scores, lists, share)
+        else:
+            rule = ScoreStop(share, band)
+            critical[rows] = _of_two(
+                engine.begin(unit, scores, len(lists), rule), lists
+            )
+        order = ranking(scores)
+        place = by_list(order, np.arange(len(order))[:, None])
         rank[rows] = place[lists, query].T
         through = np.cumsum(engine.sizes[order], axis=0)
         n_keys[rows] = through[rank[rows].T, query].T
     return Calibration(share, band, critical, rank, n_keys)
 
 
-def _critical(engine, X, best_lists, share, band) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted scores (n_lists, n), and margins (n, k), of a block of queries."""
-    lists, query = best_lists.T, np.arange(len(X))
-    if band is None:
-        scores = engine.scorer(directions(X)).numpy()
-        margin = bar(scores, share) - scores[lists, query]
-        always = engine.first(scores, len(lists), ScoreStop(share, -np.inf))
-        margin[always[lists, query]] = -np.inf
-    else:
-        start = engine.begin(X, best_lists.shape[1], ScoreStop(share, band))
-        scores = start.scores
-        margin = start.kth - scores[lists, query]
-        margin[start.mask[lists, query]] = -np.inf
-    return scores, margin.T
+def _of_one_round(engine, scores, lists, share) -> np.ndarray:
+    """Critical margins (n, k) of keys in lists (k, n), by predicted scores alone."""
+    query = np.arange(scores.shape[1])
+    margin = bar(scores, share) - scores[lists, query]
+    always = engine.first(scores, len(lists), ScoreStop(share, -np.inf))
+    margin[always[lists, query]] = -np.inf
+    return margin.T
+
+
+def _of_two(start, lists) -> np.ndarray:
+    """Critical margins (n, k) of keys in lists (k, n), after a first round."""
+    query = np.arange(len(start.unit))
+    margin = start.kth - start.scores[lists, query]
+    margin[start.mask[lists, query]] = -np.inf
+    return margin.T
 
 
 def count_losses(
@@ -233,18 +235,29 @@ def choose_stop(
     band : float or None
         See :class:`Calibration`.
     """
-    X, best_lists = X[: engine.block], best_lists[: engine.block]
+    unit, scores = engine.predict(X[: engine.block])
+    lists = best_lists[: engine.block].T
+    k = len(lists)
 
-    def work(share: float, band: float | None) -> float:
-        _, critical = _critical(engine, X, best_lists, share, band)
-        margin = np.quantile(critical, target_recall, method="inverted_cdf")
-        rule = _rule(share, band, float(margin))
-        return engine.cost(X, best_lists.shape[1], rule)
+    def one_round(share: float) -> float:
+        critical = _of_one_round(engine, scores, lists, share)
+        rule = ScoreStop(share, _enough(critical, target_recall))
+        return engine.cost(engine.first(scores, k, rule))
 
-    scores = engine.scorer(directions(X)).numpy()
-    share = min(_SHARES, key=lambda share: work(share, None))
+    def two_rounds(share: float, band: float) -> float:
+        start = engine.begin(unit, scores, k, ScoreStop(share, band))
+        margin = _enough(_of_two(start, lists), target_recall)
+        return engine.cost(start.mask, start.more(ScoreStop(share, band, margin)))
+
+    costs = {(share, None): one_round(share) for share in _SHARES}
+    share, _ = min(costs, key=costs.get)
     behind = np.sort(bar(scores, share) - scores, axis=None)
-    bands = [
-        float(behind[min(n_first * len(X), len(behind)) - 1]) for n_first in _N_FIRST
-    ]
-    return share, min((None, *bands), key=lambda band: work(share, band))
+    for n_first in _N_FIRST:
+        band = float(behind[min(n_first * len(unit), len(behind)) - 1])
+        costs[share, band] = two_rounds(share, band)
+    return min(costs, key=costs.get)
+
+
+def _enough(critical: np.ndarray, target_recall: float) -> float:
+    """Margin with which these very queries reach a recall."""
+    return float(np.quantile(critical, target_recall, method="inverted_cdf"))

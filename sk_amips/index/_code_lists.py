@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..exact._choice import codes_for
+from ..exact._choice import fastest_on_cpu
 from ..exact._codes import QueryCodes
 from ..partition import Partition
 from ._export import in_units
@@ -26,8 +26,6 @@ _PART, _PARTS = 16, 4
 _TOGETHER = 8
 # Cost of a visit, of a list that is visited, and of any of its keys, in products.
 _VISIT, _LIST, _KEY = 32, 1024, 32
-# So many pairs that the codes of exact search are chosen by speed.
-_MANY = 2**20
 
 
 class Queries(NamedTuple):
@@ -94,8 +92,7 @@ class CodeLists:
         self.keys = keys
         self.partition = partition
         self.unit = max_norm or 1.0
-        many = _MANY, _MANY, keys.shape[1]
-        self.coding = codes_for(*many, torch.device("cpu"))[0]
+        self.coding = fastest_on_cpu(keys.shape[1])
         mean = max(1, len(keys) // (_PARTS * partition.n_partitions))
         # Lists are of whole parts.
         self.part = min(_PART, 2 ** (mean.bit_length() - 1))

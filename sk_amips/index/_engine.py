@@ -16,7 +16,7 @@ from .._validation import row_blocks
 from ..exact._rescore import pair_scores
 from ._code_lists import CodeLists, Queries
 from ._found import Candidates, best_of, kth_largest
-from ._rules import Rule
+from ._rules import Rule, by_list, ranking
 
 __all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
 
@@ -35,14 +35,10 @@ class Found(NamedTuple):
     ----------
     scores, indices : ndarray of shape (n, k)
         Descending scores, -inf where the lists hold fewer keys; keys, or -1.
-    n_lists, n_keys : ndarray of shape (n,) or None
-        Lists visited, and keys in them, if they were to be counted.
     """
 
     scores: np.ndarray
     indices: np.ndarray
-    n_lists: np.ndarray | None
-    n_keys: np.ndarray | None
 
 
 @dataclass
@@ -80,6 +76,11 @@ class Start:
         """Score of the k-th best key found, as the lists tell it."""
         return kth_largest(self.found.query, self.found.score, self.k, len(self.unit))
 
+    def more(self, rule: Rule) -> np.ndarray | None:
+        """Lists of a second round, shape (n_lists, n); None: there is none."""
+        wanted = rule.then(self)
+        return None if wanted is None else wanted & ~self.mask
+
 
 class Engine:
     """Lists, their scores by a router, and the search that both make.
@@ -103,9 +104,7 @@ class Engine:
         # Queries of a batch.
         self.block = max(1, min(BLOCK, _SCORES // len(self.sizes)))
 
-    def search(
-        self, X: np.ndarray, k: int, rule: Rule, *, count: bool = False
-    ) -> Found:
+    def search(self, X: np.ndarray, k: int, rule: Rule) -> Found:
         """K best keys of the lists that a rule has some queries visit.
 
         Parameters
@@ -114,21 +113,29 @@ class Engine:
             Queries, none of them zero.
         k : int
         rule : Rule
-        count : bool, default=False
-            Whether to count visits.
         """
-        start = self.begin(X, k, rule)
-        mask, found, least = start.mask, start.found, start.least
-        wanted = rule.then(start)
-        if wanted is not None:
-            wanted &= ~mask
-            mask |= wanted
-            more = self.lists.search(start.queries, wanted, least, k)
-            found = found.add(more).k_best(least, k)
+        start = self.begin(*self.predict(X), k, rule)
+        found, least = start.found, start.least
+        more = start.more(rule)
+        if more is not None:
+            other = self.lists.search(start.queries, more, least, k)
+            found = found.add(other).k_best(least, k)
         exact = pair_scores(self.keys, X, found.key, found.query)
         scores, indices = best_of(found.query, found.key, exact, k, len(X))
-        visits = self._counts(mask) if count else (None, None)
-        return Found(scores.astype(X.dtype), indices, *visits)
+        return Found(scores.astype(X.dtype), indices)
+
+    def count_visits(self, X: np.ndarray, k: int, rule: Rule) -> np.ndarray:
+        """Numbers of lists and of keys, shape (2, n), that queries visit."""
+        counts = np.empty((2, len(X)), dtype=np.int64)
+        for rows in row_blocks(len(X), self.block):
+            predicted = self.predict(X[rows])
+            if rule.is_one_round:
+                mask = self.first(predicted[1], k, rule)
+            else:
+                start = self.begin(*predicted, k, rule)
+                mask = start.mask | start.more(rule)
+            counts[:, rows] = self._counts(mask)
+        return counts
 
     def _counts(self, mask: np.ndarray) -> np.ndarray:
         """Numbers of lists and of keys that visits come to."""
@@ -137,36 +144,29 @@ class Engine:
         each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(dtype)
         return (each @ mask.astype(dtype)).astype(np.int64)
 
-    def count_visits(
-        self, X: np.ndarray, k: int, rule: Rule
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of lists and of keys that queries, as many as you like, visit."""
-        found = [
-            self.search(X[rows], k, rule, count=True)
-            for rows in row_blocks(len(X), self.block)
-        ]
-        return tuple(
-            np.concatenate([getattr(part, name) for part in found])
-            for name in ("n_lists", "n_keys")
+    def cost(self, mask: np.ndarray, more: np.ndarray | None = None) -> float:
+        """Cost of a query in a full batch of such, in products of a query and a key.
+
+        Parameters
+        ----------
+        mask, more : ndarray of shape (n_lists, n), dtype bool
+            Visits of the first round, and of a second one.
+        """
+        cost = self.lists.cost(mask, self.block)
+        return (
+            cost if more is None else cost + self.lists.cost(more, self.block) + _ROUND
         )
 
-    def cost(self, X: np.ndarray, k: int, rule: Rule) -> float:
-        """Cost of a query in a full batch of such, in products of a query and a key."""
-        if rule.is_one_round:
-            scores = self.scorer(directions(X)).numpy()
-            return self.lists.cost(self.first(scores, k, rule), self.block)
-        start = self.begin(X, k, rule)
-        more = rule.then(start) & ~start.mask
-        rounds = (self.lists.cost(mask, self.block) for mask in (start.mask, more))
-        return sum(rounds) + _ROUND
-
-    def begin(self, X: np.ndarray, k: int, rule: Rule) -> Start:
-        """First round of a search."""
+    def predict(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Directions of queries (n, d), and predicted scores of lists (n_lists, n)."""
         unit = directions(X)
-        scores = self.scorer(unit).numpy()
+        return unit, self.scorer(unit).numpy()
+
+    def begin(self, unit: np.ndarray, scores: np.ndarray, k: int, rule: Rule) -> Start:
+        """First round of a search, given what :meth:`predict` tells."""
         queries = self.lists.encode(unit)
         mask = self.first(scores, k, rule)
-        least = np.full(len(X), -np.inf, dtype=np.float32)
+        least = np.full(len(unit), -np.inf, dtype=np.float32)
         found = self.lists.search(queries, mask, least, k).k_best(least, k)
         return Start(unit, scores, mask, queries, found, least, k)
 
@@ -177,11 +177,9 @@ class Engine:
             return mask
         short = np.flatnonzero(self._counts(mask)[1] < k)
         if len(short):
-            order = np.argsort(-scores[:, short], axis=0, kind="stable")
+            order = ranking(scores[:, short])
             before = np.cumsum(self.sizes[order], axis=0) - self.sizes[order]
-            few = np.zeros(order.shape, dtype=bool)
-            np.put_along_axis(few, order, before < k, axis=0)
-            mask[:, short] |= few
+            mask[:, short] |= by_list(order, before < k)
         return mask
 
 

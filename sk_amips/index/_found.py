@@ -70,7 +70,7 @@ def kth_largest(query: np.ndarray, score: np.ndarray, k: int, n: int) -> np.ndar
         np.maximum.at(best, query, score)
         return best
     # Few queries have many pairs: apart, so that the others' rows are short.
-    crowded = np.bincount(query, minlength=n) > max(_SHORT, 2 * k)
+    crowded = _crowded(query, k, n)
     if crowded.any() and not crowded.all():
         kth = np.empty(n, dtype=score.dtype)
         for part in (crowded, ~crowded):
@@ -80,6 +80,11 @@ def kth_largest(query: np.ndarray, score: np.ndarray, k: int, n: int) -> np.ndar
             kth[part] = _kth_of_rows(place[query[some]], score[some], k, n_part)
         return kth
     return _kth_of_rows(query, score, k, n)
+
+
+def _crowded(query: np.ndarray, k: int, n: int) -> np.ndarray:
+    """Which of n queries have so many pairs that rows for all would be long."""
+    return np.bincount(query, minlength=n) > max(_SHORT, 2 * k)
 
 
 def _kth_of_rows(query: np.ndarray, score: np.ndarray, k: int, n: int) -> np.ndarray:
@@ -100,7 +105,7 @@ def best_of(
     indices : ndarray of shape (n, k), dtype int64
         Keys, or -1.
     """
-    if len(query) and np.bincount(query).max() > max(_SHORT, 2 * k):
+    if _crowded(query, k, n).any():
         best = score >= kth_largest(query, score, k, n)[query]
         query, key, score = query[best], key[best], score[best]
     return sort_by_score(*by_query(query, n, k, (score, -np.inf), (key, -1)), k)

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..exact._choice import codes_for
+from ..exact._choice import fastest_on_cpu
 from ..exact._codes import Int8Codes
 from ..nn import RadialSupportNet, SupportNet
 from ..routing import CentroidRouter, LinearRouter
 
 __all__ = ["centroid_scorer", "list_scorer"]
-
-_MANY = 2**20
 
 
 def list_scorer(router) -> Callable[[np.ndarray], Tensor]:
@@ -111,7 +109,7 @@ def _affine(weight, bias=None) -> Affine:
         None if x is None else torch.as_tensor(x).detach().cpu().float()
         for x in (weight, bias)
     )
-    fastest = codes_for(_MANY, _MANY, weight.shape[1], torch.device("cpu"))[0]
+    fastest = fastest_on_cpu(weight.shape[1])
     return (Int8Affine if fastest is Int8Codes else Affine)(weight, bias)
 
 

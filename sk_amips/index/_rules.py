@@ -20,7 +20,9 @@ __all__ = [
     "Rule",
     "ScoreStop",
     "bar",
+    "by_list",
     "first_lists",
+    "ranking",
 ]
 
 
@@ -141,12 +143,11 @@ class Budget(Rule):
         n_lists = len(scores) if self.max_lists is None else self.max_lists
         if self.max_keys is None:
             return first_lists(scores, n_lists)
-        order = np.argsort(-scores, axis=0, kind="stable")[:n_lists]
+        order = ranking(scores)
         paid = self.sizes[order].cumsum(axis=0) <= self.max_keys
         paid[0] = True
-        affordable = np.zeros(scores.shape, dtype=bool)
-        np.put_along_axis(affordable, order, paid, axis=0)
-        return affordable
+        paid[n_lists:] = False
+        return by_list(order, paid)
 
 
 def bar(scores: np.ndarray, share: float) -> np.ndarray:
@@ -174,8 +175,18 @@ def first_lists(scores: np.ndarray, n: int) -> np.ndarray:
     mask = scores >= last
     tied = np.flatnonzero(mask.sum(axis=0) > n)
     if len(tied):
-        order = np.argsort(-scores[:, tied], axis=0, kind="stable")[:n]
-        few = np.zeros((n_lists, len(tied)), dtype=bool)
-        np.put_along_axis(few, order, True, axis=0)
-        mask[:, tied] = few
+        among = np.arange(n_lists)[:, None] < n
+        mask[:, tied] = by_list(ranking(scores[:, tied]), among)
     return mask
+
+
+def ranking(scores: np.ndarray) -> np.ndarray:
+    """Lists by descending score of each query, (n_lists, n); ties by lowest list."""
+    return np.argsort(-scores, axis=0, kind="stable")
+
+
+def by_list(order: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values given in the order of a :func:`ranking`, in that of the lists."""
+    whole = np.empty(order.shape, dtype=values.dtype)
+    np.put_along_axis(whole, order, values, axis=0)
+    return whole

@@ -158,8 +158,12 @@ class SearchesKeys(BaseEstimator):
         """
         X = self._check_queries(X)
         k = self.k if k is None else k
-        found = self._search(X, k, target_recall, n_probe, count=True)
-        return found.n_lists, found.n_keys
+        check_k(k, len(self.keys_))
+        rule, k = self._rule(k, target_recall, n_probe)
+        some = X.any(axis=1)
+        counts = np.zeros((2, len(X)), dtype=np.int64)
+        counts[:, some] = self._engine.count_visits(X[some], k, rule)
+        return tuple(counts)
 
     def predict_recall(self, *, max_lists=None, max_keys=None, k=None) -> float:
         """Predict the recall@k that a budget alone would reach.
@@ -237,28 +241,24 @@ class SearchesKeys(BaseEstimator):
             rule = Budget(rule, self.max_lists, self.max_keys, self.partition_.sizes_)
         return rule, k
 
-    def _search(self, X, k, target_recall, n_probe, count=False) -> Found:
+    def _search(self, X, k, target_recall, n_probe) -> Found:
         check_k(k, len(self.keys_))
         rule, k = self._rule(k, target_recall, n_probe)
         size = self._engine.block
         some = np.flatnonzero(X.any(axis=1))
         n = len(X)
         if len(some) == n <= size:
-            return self._engine.search(X, k, rule, count=count)
+            return self._engine.search(X, k, rule)
         found = Found(
             np.zeros((n, k), dtype=X.dtype),
             # To a zero query all keys are equal.
             np.tile(np.arange(k), (n, 1)),
-            np.zeros(n, dtype=np.int64),
-            np.zeros(n, dtype=np.int64),
         )
 
         def fill(block: slice) -> None:
             rows = some[block]
-            part = self._engine.search(X[rows], k, rule, count=count)
-            for whole, values in zip(found, part, strict=True):
-                if values is not None:
-                    whole[rows] = values
+            part = self._engine.search(X[rows], k, rule)
+            found.scores[rows], found.indices[rows] = part
 
         # Processes would fill copies of the results.
         parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")

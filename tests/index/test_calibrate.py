@@ -59,7 +59,7 @@ def test_margins_are_those_from_which_a_search_visits(
     seen = np.zeros((router.partition_.n_partitions, len(X)), dtype=bool)
     for target in (0.3, 0.8, 0.95, 0.99):
         rule = found.rule(target)
-        start = engine.begin(X, k, rule)
+        start = engine.begin(*engine.predict(X), k, rule)
         more = rule.then(start)
         mask = start.mask if more is None else start.mask | more
         visited = mask[lists.T, np.arange(len(X))].T
@@ -73,15 +73,20 @@ def test_cost_counts_what_is_visited(problem, routers):
     X = problem.test
     index = AmortizedNeighbors(routers["net"], k=5, random_state=0)
     engine = index.fit(problem.log[700:])._engine
+
+    def cost(X, rule):
+        start = engine.begin(*engine.predict(X), 5, rule)
+        return engine.cost(start.mask, start.more(rule))
+
     rules = [FixedProbes(n) for n in (1, 3, 30)]
-    costs = [engine.cost(X, 5, rule) for rule in rules]
+    costs = [cost(X, rule) for rule in rules]
     assert costs == sorted(costs)
     for rule in rules:
         n_keys = engine.count_visits(X, 5, rule)[1].mean()
-        assert engine.cost(X, 5, rule) > n_keys
+        assert cost(X, rule) > n_keys
     two = ScoreStop(1.0, 0.0, np.inf)  # all lists in the end, most in a second round
-    assert engine.cost(X, 5, two) > costs[-1]
-    some = [engine.cost(X[rows], 5, rules[1]) for rows in (slice(100), slice(600))]
+    assert cost(X, two) > costs[-1]
+    some = [cost(X[rows], rules[1]) for rows in (slice(100), slice(600))]
     assert some[0] == pytest.approx(some[1], rel=0.1)
 
 
