@@ -18,11 +18,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["BFloat16Codes", "Float32Codes", "Int8Codes", "KeyCodes"]
+__all__ = [
+    "TINY",
+    "UNIT",
+    "BFloat16Codes",
+    "Codes",
+    "Float32Codes",
+    "Int8Codes",
+    "KeyCodes",
+    "whole",
+]
 
-_UNIT = 2.0**-24
+UNIT = 2.0**-24
 # Covers what underflows in the squares of a norm; keys and queries are of size one.
-_TINY = 1e-17
+TINY = 1e-17
 
 
 class KeyCodes(NamedTuple):
@@ -99,25 +108,25 @@ class Codes:
     @classmethod
     def _norms(cls, rows: Tensor) -> Tensor:
         """Bound on the norms of rows of size at most one, as float32 rounds them."""
-        return torch.linalg.vector_norm(rows, dim=1) * (1 + rows.shape[1] * _UNIT)
+        return torch.linalg.vector_norm(rows, dim=1) * (1 + rows.shape[1] * UNIT)
 
     @classmethod
     def encode_queries(cls, queries: Tensor) -> QueryCodes:
         """Codes of queries whose largest coordinate is one."""
         codes, scale, rounding = cls._round_queries(queries)
-        size = cls._norms(queries) + rounding + _TINY
+        size = cls._norms(queries) + rounding + TINY
         relative = cls.product_error(queries.shape[1], on_cpu=not queries.is_cuda)
-        error = rounding + (relative + 8 * _UNIT) * size
-        return QueryCodes(codes, scale, size, error + _TINY)
+        error = rounding + (relative + 8 * UNIT) * size
+        return QueryCodes(codes, scale, size, error + TINY)
 
     @classmethod
     def encode_keys(cls, keys: Tensor, group: int) -> KeyCodes:
         """Codes of keys of norm around one or less, in whole groups of that size."""
         codes, scale, rounding = cls._round_keys(keys, group)
         rounding = rounding.view(-1, group).amax(dim=1)
-        size = cls._norms(keys).view(-1, group).amax(dim=1) + rounding + _TINY
+        size = cls._norms(keys).view(-1, group).amax(dim=1) + rounding + TINY
         # The last two stand for the conversion to float32, and for underflow.
-        return KeyCodes(codes, scale, size, rounding + 8 * _UNIT * size + _TINY)
+        return KeyCodes(codes, scale, size, rounding + 8 * UNIT * size + TINY)
 
 
 class Float32Codes(Codes):
@@ -129,8 +138,8 @@ class Float32Codes(Codes):
     def product_error(cls, d: int, *, on_cpu: bool) -> float:
         # Both factors and the sum of d products. Where torch may shorten the factors,
         # which other threads can ask for at any time, that is at most to bfloat16.
-        factors = _UNIT if on_cpu and _full_precision() else 2.0**-8
-        return 2 * factors + 2 * (d + 4) * _UNIT
+        factors = UNIT if on_cpu and _full_precision() else 2.0**-8
+        return 2 * factors + 2 * (d + 4) * UNIT
 
     @classmethod
     def _round_queries(cls, queries):
@@ -139,11 +148,11 @@ class Float32Codes(Codes):
     @staticmethod
     def key_error(size):
         """Bound on the norm of what keys of that size lose when they become float32."""
-        return 8 * _UNIT * size + _TINY
+        return 8 * UNIT * size + TINY
 
     @classmethod
     def encode_keys(cls, keys: Tensor, group: int) -> KeyCodes:
-        size = cls._norms(keys).view(-1, group).amax(dim=1) + _TINY
+        size = cls._norms(keys).view(-1, group).amax(dim=1) + TINY
         return KeyCodes(keys, None, size, cls.key_error(size))
 
 
@@ -156,7 +165,7 @@ class BFloat16Codes(Codes):
     def product_error(cls, d: int, *, on_cpu: bool) -> float:
         # The sums are of float32, which libraries do not split for tiles as large as
         # ours; the result is rounded to bfloat16.
-        return 2.0**-8 + 2 * (d + 4) * _UNIT
+        return 2.0**-8 + 2 * (d + 4) * UNIT
 
     @classmethod
     def _round_queries(cls, queries):
@@ -195,24 +204,25 @@ class Int8Codes(Codes):
     def _round_queries(cls, queries):
         exact = queries * 127
         rounded = exact.round()
-        codes = _whole(rounded.to(torch.int8))
+        codes = whole(rounded.to(torch.int8))
         return codes, 1 / 127, cls._norms(exact.sub_(rounded)) / 127
 
     @classmethod
     def _round_keys(cls, keys, group):
         groups = keys.view(-1, group * keys.shape[1])
         scale = groups.abs().amax(dim=1) / 127
-        scale = torch.where(scale > _TINY, scale, 1.0)
+        scale = torch.where(scale > TINY, scale, 1.0)
         exact = groups / scale[:, None]
         rounded = exact.round()
-        codes = _whole(rounded.to(torch.int8).view(keys.shape))
+        codes = whole(rounded.to(torch.int8).view(keys.shape))
         rounding = cls._norms(exact.sub_(rounded).view(keys.shape))
         return codes, scale, rounding * scale.repeat_interleave(group)
 
 
-def _whole(codes: Tensor) -> Tensor:
+def whole(codes: Tensor) -> Tensor:
     """Codes of a width that products of integers can do with."""
-    return F.pad(codes, (0, -codes.shape[1] % 8))
+    missing = -codes.shape[1] % 8
+    return F.pad(codes, (0, missing)) if missing else codes
 
 
 def _full_precision() -> bool:

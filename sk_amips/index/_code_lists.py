@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from ..exact._choice import fastest_on_cpu
-from ..exact._codes import QueryCodes
 from ..partition import Partition
 from ._export import in_units
 from ._found import Candidates, kth_largest
+from ._queries import Queries, encode
+from ._single import candidates_of_one
 
-__all__ = ["CodeLists", "Queries"]
+__all__ = ["CodeLists"]
 
 # Queries and lists whose errors are measured.
 _QUERIES, _LISTS = 128, 64
@@ -26,25 +27,6 @@ _PART, _PARTS = 16, 4
 _TOGETHER = 8
 # Cost of a visit, of a list that is visited, and of any of its keys, in products.
 _VISIT, _LIST, _KEY = 32, 1024, 32
-
-
-class Queries(NamedTuple):
-    """A batch of queries.
-
-    Attributes
-    ----------
-    coded : QueryCodes
-        Codes of the directions over their largest coordinates.
-    factor : ndarray of shape (n,), dtype float32
-        Turns products with their codes into scores of keys of norm around one.
-    size, error : ndarray of shape (n,), dtype float32
-        Bounds on the norm of a direction, and of what its code leaves out.
-    """
-
-    coded: QueryCodes
-    factor: np.ndarray
-    size: np.ndarray
-    error: np.ndarray
 
 
 class Visits(NamedTuple):
@@ -171,13 +153,8 @@ class CodeLists:
         return False
 
     def encode(self, unit: np.ndarray) -> Queries:
-        """Codes of unit vectors, none of them zero."""
-        rows = torch.from_numpy(unit)
-        largest = rows.abs().amax(dim=1)
-        coded = self.coding.encode_queries(rows / largest[:, None])
-        factor = coded.scale * largest * self.unit
-        bounds = (x * largest * self.unit for x in (coded.size, coded.error))
-        return Queries(coded, *(x.numpy() for x in (factor, *bounds)))
+        """Codes of unit vectors."""
+        return encode(unit, self.coding, self.unit)
 
     def search(
         self, queries: Queries, mask: np.ndarray, least: np.ndarray, k: int
@@ -193,6 +170,8 @@ class CodeLists:
             Bound from below on the k-th best score, raised in place.
         k : int
         """
+        if mask.shape[1] == 1:
+            return candidates_of_one(self, queries, np.flatnonzero(mask), least, k)
         found = Candidates.empty()
         for visits in self._visits(queries, mask):
             found = found.add(self._reaching(visits, least, k))
@@ -215,7 +194,7 @@ class CodeLists:
         """Products for visits in the order of their lists."""
         ends = np.cumsum(width)
         codes, mm = self.codes, self.coding.mm
-        gathered = queries.coded.codes.index_select(0, torch.from_numpy(query))
+        gathered = queries.codes.index_select(0, torch.from_numpy(query))
         products = torch.empty(int(ends[-1]), dtype=self.coding.product_dtype)
         first = np.flatnonzero(np.diff(lists, prepend=-1))
         visited, n_visitors = lists[first], np.diff(first, append=len(lists))
@@ -231,12 +210,19 @@ class CodeLists:
             mm(some, codes[j], out=out.view(height, columns))
         if products.dtype == torch.bfloat16:  # unknown to numpy
             products = products.float()
+        scaling = self.scaling(queries, query, lists)
+        return Visits(query, lists, ends - width, width, products, *scaling)
+
+    def scaling(
+        self, queries: Queries, query: np.ndarray, lists: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What turns products of visits into scores, and bounds the error of these."""
         factor = self.scale[lists] * queries.factor[query]
         error = self.error[lists] * queries.size[query]
         error += self.size[lists] * queries.error[query]
         # The last bits of products in float32.
         error *= self.trust * (1 + 1e-6)
-        return Visits(query, lists, ends - width, width, products, factor, error)
+        return factor, error
 
     def _reaching(self, visits: Visits, least: np.ndarray, k: int) -> Candidates:
         """Keys whose score may reach the least wanted, which is raised first."""

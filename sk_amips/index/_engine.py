@@ -8,14 +8,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from .._tensors import as_tensor
 from .._validation import row_blocks
 from ..exact._rescore import pair_scores
-from ._code_lists import CodeLists, Queries
+from ._code_lists import CodeLists
 from ._found import Candidates, best_of, kth_largest
+from ._queries import Queries
 from ._rules import Rule, by_list, ranking
 
 __all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
@@ -101,6 +100,9 @@ class Engine:
         self.lists = lists
         self.scorer = scorer
         self.sizes = lists.partition.sizes_
+        # Whole numbers that float32 holds, unless there are too many keys.
+        dtype = np.float32 if len(keys) < 2**24 else np.float64
+        self._each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(dtype)
         # Queries of a batch.
         self.block = max(1, min(BLOCK, _SCORES // len(self.sizes)))
 
@@ -139,10 +141,7 @@ class Engine:
 
     def _counts(self, mask: np.ndarray) -> np.ndarray:
         """Numbers of lists and of keys that visits come to."""
-        # Whole numbers that float32 holds, unless there are too many keys.
-        dtype = np.float32 if len(self.keys) < 2**24 else np.float64
-        each = np.stack([np.ones_like(self.sizes), self.sizes]).astype(dtype)
-        return (each @ mask.astype(dtype)).astype(np.int64)
+        return (self._each @ mask.astype(self._each.dtype)).astype(np.int64)
 
     def cost(self, mask: np.ndarray, more: np.ndarray | None = None) -> float:
         """Cost of a query in a full batch of such, in products of a query and a key.
@@ -185,6 +184,7 @@ class Engine:
 
 def directions(X: np.ndarray) -> np.ndarray:
     """Queries over their norms, in float32."""
-    rows = as_tensor(X)
-    rows = (rows / rows.abs().amax(dim=1, keepdim=True)).float()
-    return rows.div_(torch.linalg.vector_norm(rows, dim=1, keepdim=True)).numpy()
+    rows = X / np.abs(X).max(axis=1, keepdims=True)
+    rows = rows.astype(np.float32, copy=False)
+    rows /= np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+    return rows

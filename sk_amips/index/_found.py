@@ -65,6 +65,8 @@ def kth_largest(query: np.ndarray, score: np.ndarray, k: int, n: int) -> np.ndar
     score : ndarray of shape (n_pairs,)
     k, n : int
     """
+    if n == 1 and len(score) >= k:
+        return np.partition(score, -k)[-k:][:1]
     if k == 1:
         best = np.full(n, -np.inf, dtype=score.dtype)
         np.maximum.at(best, query, score)
@@ -105,6 +107,9 @@ def best_of(
     indices : ndarray of shape (n, k), dtype int64
         Keys, or -1.
     """
+    if n == 1 and len(score) >= k:
+        order = np.lexsort((key, -score))[:k]
+        return score[None, order], key[None, order]
     if _crowded(query, k, n).any():
         best = score >= kth_largest(query, score, k, n)[query]
         query, key, score = query[best], key[best], score[best]

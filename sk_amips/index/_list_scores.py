@@ -11,12 +11,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..exact._choice import fastest_on_cpu
 from ..exact._codes import Int8Codes
 from ..nn import RadialSupportNet, SupportNet
 from ..routing import CentroidRouter, LinearRouter
+from ._quantized import quantized, quantized_row
 
 __all__ = ["centroid_scorer", "list_scorer"]
 
@@ -95,6 +95,8 @@ class Stack:
 
     @torch.no_grad()
     def __call__(self, unit: np.ndarray) -> Tensor:
+        if len(unit) == 1:
+            return torch.from_numpy(self._of_one(unit[0])[:, None])
         x = value = torch.from_numpy(unit)
         for i, layer in enumerate(self.layers[:-1]):
             value = torch.cat([value, x], dim=1) if i in self.injected else value
@@ -102,6 +104,17 @@ class Stack:
         if len(self.layers) - 1 in self.injected:
             value = torch.cat([value, x], dim=1)
         return self.layers[-1](value, transposed=True)
+
+    def _of_one(self, unit: np.ndarray) -> np.ndarray:
+        """The same for one query (d,), where calls of torch would take longer."""
+        value = unit
+        for i, layer in enumerate(self.layers):
+            if i:
+                value = self.activation(torch.from_numpy(value)).numpy()
+            if i in self.injected:
+                value = np.concatenate([value, unit])
+            value = layer.of_one(value)
+        return value
 
 
 def _affine(weight, bias=None) -> Affine:
@@ -132,17 +145,21 @@ class Affine:
             return torch.addmm(self.bias[:, None], self.weight, rows.T)
         return torch.addmm(self.bias, rows, self.weight.T)
 
+    def of_one(self, row: np.ndarray) -> np.ndarray:
+        """Outputs (out,) of one row (in,)."""
+        return self(torch.from_numpy(row.reshape(1, -1))).numpy()[0]
+
 
 class Int8Affine(Affine):
     """An affine layer of 8-bit weights, each row with a scale, and 8-bit inputs."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
-        self.codes, self.scale = _quantized(weight)
+        self.codes, self.scale = quantized(weight)
         super().__init__(weight, bias)
         del self.weight
 
     def __call__(self, rows: Tensor, transposed: bool = False) -> Tensor:
-        codes, scale = _quantized(rows)
+        codes, scale = quantized(rows)
         if transposed:
             products = Int8Codes.product(self.codes, codes).float()
             products *= self.scale[:, None]
@@ -150,12 +167,10 @@ class Int8Affine(Affine):
         products = Int8Codes.product(codes, self.codes).float()
         return products.mul_(self.scale).mul_(scale[:, None]).add_(self.bias)
 
-
-def _quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in 8 bits, as wide as products of integers need, and the rows' scales."""
-    largest = rows.abs().amax(dim=1)
-    # Of a row of less, nothing is left in float32.
-    largest = largest.clamp_(min=1e-30)
-    codes = (rows * (127 / largest)[:, None]).round_().to(torch.int8)
-    missing = -codes.shape[1] % 8
-    return F.pad(codes, (0, missing)) if missing else codes, largest / 127
+    def of_one(self, row):
+        codes, scale = quantized_row(row)
+        products = Int8Codes.product(codes, self.codes).numpy()[0]
+        outputs = np.multiply(products, self.scale.numpy(), dtype=np.float32)
+        outputs *= scale
+        outputs += self.bias.numpy()
+        return outputs

@@ -77,7 +77,8 @@ class ScoreStop(Rule):
     def first(self, scores):
         mask = bar(scores, self.share) - scores <= np.float32(self.band)
         none = np.flatnonzero(~mask.any(axis=0))
-        mask[scores[:, none].argmax(axis=0), none] = True
+        if len(none):
+            mask[scores[:, none].argmax(axis=0), none] = True
         return mask
 
     @property

@@ -6,7 +6,8 @@ from sk_amips.exact._codes import BFloat16Codes, Float32Codes, Int8Codes
 from sk_amips.index import _code_lists
 from sk_amips.index._code_lists import CodeLists
 from sk_amips.index._engine import Engine, directions
-from sk_amips.index._rules import FixedProbes
+from sk_amips.index._queries import encode
+from sk_amips.index._rules import FixedProbes, ScoreStop
 from sk_amips.partition import Partition, as_partition, spherical_kmeans
 
 
@@ -119,3 +120,51 @@ def test_directions_of_extreme_queries(rng):
     unit = directions(X)
     assert unit.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 7, 90])
+@pytest.mark.parametrize("d", [13, 16])
+def test_one_query_finds_what_a_batch_finds(coding, rng, k, d):
+    keys = rng.normal(size=(300, d)).astype(np.float32)
+    keys[:40] = keys[40:80]
+    partition = spherical_kmeans(keys, 12)
+    lists = CodeLists(keys, partition, 10.0)
+    assert lists.part > 1
+    X = rng.normal(size=(40, d))
+    predicted = rng.normal(size=(12, 40)).astype(np.float32)
+    columns = {row.tobytes(): i for i, row in enumerate(directions(X))}
+
+    def scorer(unit):
+        some = [columns[row.tobytes()] for row in unit]
+        return torch.from_numpy(predicted[:, some])
+
+    engine = Engine(keys, lists, scorer)
+    for rule in FixedProbes(4), ScoreStop(0.5, 0.3), ScoreStop(1.0, 0.1, margin=0.5):
+        found = engine.search(X, k, rule)
+        for i, x in enumerate(X):
+            one = engine.search(x[None], k, rule)
+            np.testing.assert_array_equal(one.indices, found.indices[i : i + 1])
+            np.testing.assert_array_equal(one.scores, found.scores[i : i + 1])
+
+
+def test_one_query_whose_lists_hold_fewer_keys_than_wanted(coding, rng):
+    keys = rng.normal(size=(70, 8)).astype(np.float32)
+    partition = as_partition(keys, np.repeat([0, 1], [9, 61]))
+    lists = CodeLists(keys, partition, 10.0)
+    mask = np.array([[True], [False]])
+    least = np.full(1, -np.inf, dtype=np.float32)
+    unit = directions(keys[:1])
+    found = lists.search(lists.encode(unit), mask, least, 20)
+    assert sorted(found.key) == list(range(9))
+    assert least == -np.inf
+
+
+def test_the_code_of_one_query_bounds_its_error(rng):
+    unit = directions(rng.normal(size=(1, 203)))
+    codes, factor, size, error = encode(unit, Int8Codes, 3.0)
+    rest = 3.0 * unit[0].astype(np.float64) - codes.numpy()[0, :203] * float(factor[0])
+    assert 0.99 * error[0] < np.linalg.norm(rest) <= error[0]
+    assert 3.0 <= size[0] < 3.0 * 1.01
+    batch = encode(np.repeat(unit, 2, axis=0), Int8Codes, 3.0)
+    for one, two in zip((factor, size, error), batch[1:], strict=True):
+        np.testing.assert_allclose(one[0], two[0], rtol=1e-4)
