@@ -11,11 +11,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from .._device import resolve_device
+from .._validation import as_keys, key_norms
 from ..exact._search import check_k
 from ..training import (
     Matching,
@@ -28,6 +29,13 @@ from ._build_net import OPTIMIZERS, build_net, update_net
 from ._scoring import validation_metrics
 from ._search import NetRouter
 from ._targets import given_targets, searched_targets
+
+# Fewer training queries for each of several lists are filled up by noisy ones.
+_QUERIES_PER_LIST = 64
+# Norm of the noise of keys, beside a log of queries and without.
+_KEY_NOISE, _COLD_NOISE = 0.6, 0.3
+# Noisy keys that stand in for a log, at most.
+_MOST_COLD = 2**17
 
 
 class BaseAmipsRegressor(NetRouter):
@@ -49,10 +57,10 @@ class BaseAmipsRegressor(NetRouter):
         ],
         "routing_weight": [Interval(Real, 0, None, closed="left")],
         "score_temperature": [Interval(Real, 0, None, closed="neither"), None],
-        "noisy_queries": [Interval(Real, 0, None, closed="left")],
+        "noisy_queries": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "query_noise": [Interval(Real, 0, None, closed="left")],
-        "noisy_keys": [Interval(Real, 0, None, closed="left")],
-        "key_noise": [Interval(Real, 0, None, closed="left")],
+        "noisy_keys": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "key_noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "lr_schedule": [StrOptions({"cosine"}), None],
         "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
@@ -103,8 +111,9 @@ class BaseAmipsRegressor(NetRouter):
 
         Parameters
         ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries. Their norms do not matter.
+        X : array-like of shape (n_queries, n_features) or None
+            Queries. Their norms do not matter. None, where there is no log yet: noisy
+            keys stand in for queries, and :meth:`partial_fit` goes on from there.
         y : array-like of shape (n_queries,) or (n_queries, n_features), default=None
             Targets to use instead of those of an exact search over the keys: support
             values, or best keys.
@@ -127,8 +136,9 @@ class BaseAmipsRegressor(NetRouter):
         ------
         ValueError
             If queries and keys differ in width, values are not finite, weights are
-            negative or all zero, a key has norm zero, or training diverges. The
-            estimator is then as it was before.
+            negative or all zero, a key has norm zero, or training diverges; if ``X`` is
+            None and ``keys`` are too, or anything is said about queries. The estimator
+            is then as it was before.
 
         Notes
         -----
@@ -137,7 +147,15 @@ class BaseAmipsRegressor(NetRouter):
         the pipeline, and freeze it with :class:`sklearn.frozen.FrozenEstimator`.
         """
         with self._fitting(going_on=self.warm_start and hasattr(self, "net_")) as twin:
+            is_cold = X is None
+            if is_cold:
+                if not (y is sample_weight is groups is None):
+                    raise ValueError(
+                        "y, sample_weight and groups must be None where X is."
+                    )
+                X = twin._noisy_keys_alone()
             X = twin._begin(X)
+            twin.is_cold_ = is_cold
             if groups is not None:
                 groups = column_or_1d(groups)
                 check_consistent_length(X, groups)
@@ -152,7 +170,9 @@ class BaseAmipsRegressor(NetRouter):
             if train.weight is not None and not train.field("weight").any():
                 raise ValueError("sample_weight leaves no query to train on.")
             searched = y is None or X_val is not None
-            twin._train(twin._augmented(train, y), valid, searched=searched)
+            if not is_cold:
+                train = twin._augmented(train, y)
+            twin._train(train, valid, searched=searched)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -177,8 +197,9 @@ class BaseAmipsRegressor(NetRouter):
         """
         with self._fitting(going_on=hasattr(self, "net_")) as twin:
             X = twin._begin(X)
+            twin.is_cold_ = False
             train = twin._training_data(X, y, sample_weight)
-            twin._train(twin._augmented(train, y), epochs=1)
+            twin._train(twin._augmented(train, y, enough=0), epochs=1)
         return self
 
     def _begin(self, X) -> np.ndarray:
@@ -252,10 +273,19 @@ class BaseAmipsRegressor(NetRouter):
         matching = Matching(self.matched_partitions, temperature, self._predicts_keys)
         return replace(data, weight=weight, matching=matching)
 
-    def _augmented(self, train: TrainingData, y) -> TrainingData:
-        """Training data together with noisy queries and noisy keys."""
+    def _augmented(
+        self, train: TrainingData, y, enough: int = _QUERIES_PER_LIST
+    ) -> TrainingData:
+        """Training data together with noisy queries and noisy keys.
+
+        ``enough`` queries for each of several lists take no noisy ones, where that is
+        left to the estimator.
+        """
+        n_lists = self.partition_.n_partitions if self._per_partition() else 0
+        missing = max(0, enough * n_lists - len(train)) if y is None else 0
         n_queries, n_keys = (
-            round(share * len(train)) for share in (self.noisy_queries, self.noisy_keys)
+            missing if share == "auto" else round(share * len(train))
+            for share in (self.noisy_queries, self.noisy_keys)
         )
         if n_queries + n_keys == 0:
             return train
@@ -267,13 +297,31 @@ class BaseAmipsRegressor(NetRouter):
         queries = train.field("queries")
         rng = self.random_state_
         weight = train.field("weight")
+        noise = _KEY_NOISE if self.key_noise == "auto" else self.key_noise
         noisy = np.concatenate(
             [
                 noisy_queries(queries, n_queries, self.query_noise, rng, weight=weight),
-                noisy_queries(self.keys_, n_keys, self.key_noise, rng),
+                noisy_queries(self.keys_, n_keys, noise, rng),
             ]
         )
         return train.extend(self._training_data(noisy))
+
+    def _noisy_keys_alone(self) -> np.ndarray:
+        """What to learn from without a log of queries."""
+        if self.keys is None:
+            raise ValueError("Without queries there must be keys, got keys=None.")
+        keys = as_keys(self.keys)
+        key_norms(keys)  # before noise hides what is wrong with them
+        n = min(2 * len(keys), _MOST_COLD)
+        if self.noisy_keys != "auto":
+            n = round(self.noisy_keys * len(keys))
+        if n == 0:
+            raise ValueError(
+                f"Without queries noisy_keys={self.noisy_keys} leaves nothing to learn "
+                "from."
+            )
+        noise = _COLD_NOISE if self.key_noise == "auto" else self.key_noise
+        return noisy_queries(keys, n, noise, check_random_state(self.random_state))
 
     def _train(
         self,

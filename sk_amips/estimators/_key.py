@@ -73,15 +73,18 @@ class KeyNetRegressor(BaseAmipsRegressor):
         With several partitions, how far below the best a partition's support value may
         lie, in units of the keys' norm, until its error counts for a third; see
         :func:`sk_amips.losses.top_weights`. None: all count alike.
-    noisy_queries : float, default=0.0
+    noisy_queries : float or "auto", default="auto"
         Noisy copies of queries to add to the training queries, with exact targets of
-        their own, as a multiple of the number of queries.
+        their own, as a multiple of the number of queries. "auto" adds so many that
+        there are 64 for each of several lists, in :meth:`fit`.
     query_noise : float, default=0.4
         Norm of their noise, relative to the query's.
-    noisy_keys : float, default=0.0
-        Noisy keys to add as queries, likewise.
-    key_noise : float, default=0.6
-        Norm of their noise, relative to the key's.
+    noisy_keys : float or "auto", default="auto"
+        Noisy keys to add as queries, likewise. They are all there is to learn from in
+        ``fit(None)``, without a log: as a multiple of the number of keys then, "auto"
+        being 2 and at most 131,072 of them.
+    key_noise : float or "auto", default="auto"
+        Norm of their noise, relative to the key's. "auto" is 0.6, without a log 0.3.
     lr : float or "auto", default="auto"
         Learning rate; "auto" is 2e-3 with one partition and 5e-3 with several.
     lr_schedule : {"cosine"} or None, default="cosine"
@@ -158,6 +161,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Training loss of each epoch.
     n_iter_ : int
         Number of epochs.
+    is_cold_ : bool
+        Whether there was no log of queries, and noisy keys stood in for it.
     random_state_ : RandomState instance
         Source of further randomness.
     n_features_in_ : int
@@ -213,10 +218,10 @@ class KeyNetRegressor(BaseAmipsRegressor):
         matched_partitions=4,
         routing_weight=0.0,
         score_temperature=0.05,
-        noisy_queries=0.0,
+        noisy_queries="auto",
         query_noise=0.4,
-        noisy_keys=0.0,
-        key_noise=0.6,
+        noisy_keys="auto",
+        key_noise="auto",
         lr="auto",
         lr_schedule="cosine",
         ema_decay=0.99,

@@ -51,8 +51,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters. "auto" is (256, 256) with one partition. With
-        several it is one wide layer, with 3 % as many parameters as the keys have
-        numbers, of 64 to 1024 units: a router must be cheap beside the keys it spares.
+        several it is one layer, with 1 % as many parameters as the keys have numbers,
+        of 32 to 1024 units: a router must be cheap beside the keys it spares.
     activation : {"auto", "soft_leaky_relu", "leaky_relu", "relu"}, default="auto"
         Activation; "auto" is the leaky ReLU where ``convexity="strict"``, which needs
         a homogeneous one, and its smooth form elsewhere.
@@ -90,15 +90,18 @@ class SupportNetRegressor(BaseAmipsRegressor):
         With several partitions, how far below the best a partition's support value may
         lie, in units of the keys' norm, until its error counts for a third; see
         :func:`sk_amips.losses.top_weights`. None: all count alike.
-    noisy_queries : float, default=0.0
+    noisy_queries : float or "auto", default="auto"
         Noisy copies of queries to add to the training queries, with exact targets of
-        their own, as a multiple of the number of queries.
+        their own, as a multiple of the number of queries. "auto" adds so many that
+        there are 64 for each of several lists, in :meth:`fit`.
     query_noise : float, default=0.4
         Norm of their noise, relative to the query's.
-    noisy_keys : float, default=0.0
-        Noisy keys to add as queries, likewise.
-    key_noise : float, default=0.6
-        Norm of their noise, relative to the key's.
+    noisy_keys : float or "auto", default="auto"
+        Noisy keys to add as queries, likewise. They are all there is to learn from in
+        ``fit(None)``, without a log: as a multiple of the number of keys then, "auto"
+        being 2 and at most 131,072 of them.
+    key_noise : float or "auto", default="auto"
+        Norm of their noise, relative to the key's. "auto" is 0.6, without a log 0.3.
     lr : float or "auto", default="auto"
         Learning rate; "auto" is 2e-3 with one partition and 1e-2 with several.
     lr_schedule : {"cosine"} or None, default="cosine"
@@ -175,6 +178,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Training loss of each epoch.
     n_iter_ : int
         Number of epochs.
+    is_cold_ : bool
+        Whether there was no log of queries, and noisy keys stood in for it.
     random_state_ : RandomState instance
         Source of further randomness.
     n_features_in_ : int
@@ -237,10 +242,10 @@ class SupportNetRegressor(BaseAmipsRegressor):
         matched_partitions="best",
         routing_weight=0.0,
         score_temperature=0.05,
-        noisy_queries=0.0,
+        noisy_queries="auto",
         query_noise=0.4,
-        noisy_keys=0.0,
-        key_noise=0.6,
+        noisy_keys="auto",
+        key_noise="auto",
         lr="auto",
         lr_schedule="cosine",
         ema_decay=0.99,
@@ -316,10 +321,10 @@ class SupportNetRegressor(BaseAmipsRegressor):
         (width,) = budget_widths(
             *self.keys_.shape,
             depth=1,
-            fraction=0.03,
+            fraction=0.01,
             out_features=self.partition_.n_partitions,
         )
-        return (min(max(width, 64), 1024),)
+        return (min(max(width, 32), 1024),)
 
     def _floats_per_query(self) -> int:
         c, d = self.partition_.n_partitions, self.n_features_in_

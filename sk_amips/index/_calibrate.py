@@ -8,9 +8,14 @@ import numpy as np
 
 from .._validation import row_blocks
 from ._engine import Engine
-from ._rules import ScoreStop, bar, by_list, ranking
+from ._rules import FixedProbes, Rule, ScoreStop, bar, by_list, ranking
 
-__all__ = ["Calibration", "calibrate", "choose_stop", "count_losses"]
+__all__ = [
+    "Calibration",
+    "calibrate",
+    "choose_stop",
+    "count_losses",
+]
 
 # Shares of the bar, and mean numbers of first lists, that are tried.
 _SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
@@ -38,8 +43,9 @@ class Calibration:
 
     Attributes
     ----------
-    share : float
-        Of the bar; see :class:`ScoreStop`.
+    share : float or None
+        Of the bar; see :class:`ScoreStop`. None: equally many lists for all, and what
+        is calibrated is their number.
     band : float or None
         Band of the first lists. None: there are no others, and what is calibrated is
         the band itself.
@@ -57,7 +63,7 @@ class Calibration:
        2024.
     """
 
-    share: float
+    share: float | None
     band: float | None
     critical: np.ndarray
     rank: np.ndarray
@@ -88,18 +94,26 @@ class Calibration:
             return float(self._descending[n_missed])
         return float(np.sort(self.critical[:, :k], axis=None)[-1 - n_missed])
 
-    def rule(self, target_recall: float, k: int | None = None) -> ScoreStop:
+    def rule(self, target_recall: float, k: int | None = None) -> Rule:
         """The rule that keeps the target; see :meth:`margin`."""
-        margin = self.margin(target_recall, k)
-        if self.band is None:
-            return ScoreStop(self.share, band=margin)
-        return ScoreStop(self.share, self.band, margin)
+        return self._rule_at(self.margin(target_recall, k))
 
-    def first_rule(self, target_recall: float) -> ScoreStop:
+    def likely_rule(self, target_recall: float) -> Rule:
+        """The rule with which these very queries reach the target: no promise."""
+        return self._rule_at(enough(self.critical, target_recall))
+
+    def first_rule(self, target_recall: float) -> Rule:
         """One round that visits most lists that matter, and promises nothing."""
         if self.band is not None:
             return ScoreStop(self.share, self.band)
-        return ScoreStop(self.share, _enough(self.critical, target_recall))
+        return self.likely_rule(target_recall)
+
+    def _rule_at(self, margin: float) -> Rule:
+        if self.share is None:
+            return probes(margin)
+        if self.band is None:
+            return ScoreStop(self.share, band=margin)
+        return ScoreStop(self.share, self.band, margin)
 
     def lose(self, lost: np.ndarray) -> Calibration:
         """The same, if the lists lose some keys, a mask of shape (n, k)."""
@@ -111,7 +125,7 @@ def calibrate(
     engine: Engine,
     X: np.ndarray,
     best_lists: np.ndarray,
-    share: float,
+    share: float | None,
     band: float | None,
 ) -> Calibration:
     """Critical margins of queries.
@@ -123,8 +137,7 @@ def calibrate(
         Queries, none of them zero.
     best_lists : ndarray of shape (n, k)
         Lists of the k best keys.
-    share : float
-    band : float or None
+    share, band : float or None
         See :class:`Calibration`.
     """
     critical = np.empty(best_lists.shape, dtype=np.float32)
@@ -133,19 +146,29 @@ def calibrate(
     for rows in row_blocks(len(X), engine.block):
         unit, scores = engine.predict(X[rows])
         lists, query = best_lists[rows].T, np.arange(len(unit))
-        if band is None:
-            critical[rows] = _of_one_round(engine, scores, lists, share)
-        else:
-            rule = ScoreStop(share, band)
-            critical[rows] = _of_two(
-                engine.begin(unit, scores, len(lists), rule), lists
-            )
         order = ranking(scores)
         place = by_list(order, np.arange(len(order))[:, None])
         rank[rows] = place[lists, query].T
+        if share is None:
+            critical[rows] = _of_probes(engine, scores, lists)
+        elif band is None:
+            critical[rows] = _of_one_round(engine, scores, lists, share)
+        else:
+            rule = ScoreStop(share, band)
+            start = engine.begin(unit, scores, len(lists), rule)
+            critical[rows] = _of_two(start, lists)
         through = np.cumsum(engine.sizes[order], axis=0)
         n_keys[rows] = through[rank[rows].T, query].T
     return Calibration(share, band, critical, rank, n_keys)
+
+
+def _of_probes(engine, scores, lists) -> np.ndarray:
+    """Lists (n, k) ahead of those (k, n) of some keys, none where they do not count."""
+    place = by_list(ranking(scores), np.arange(len(scores))[:, None])
+    margin = np.take_along_axis(place, lists, axis=0).astype(np.float32)
+    query = np.arange(scores.shape[1])
+    margin[engine.first(scores, len(lists), FixedProbes(1))[lists, query]] = -np.inf
+    return margin.T
 
 
 def _of_one_round(engine, scores, lists, share) -> np.ndarray:
@@ -217,7 +240,7 @@ def _lost(engine, X, best, calibration, target_recall) -> np.ndarray:
 
 def choose_stop(
     engine: Engine, X: np.ndarray, best_lists: np.ndarray, target_recall: float
-) -> tuple[float, float | None]:
+) -> tuple[float | None, float | None]:
     """The share and the band with which a target takes the least work.
 
     Parameters
@@ -231,33 +254,37 @@ def choose_stop(
 
     Returns
     -------
-    share : float
-    band : float or None
+    share, band : float or None
         See :class:`Calibration`.
     """
     unit, scores = engine.predict(X[: engine.block])
     lists = best_lists[: engine.block].T
     k = len(lists)
-
-    def one_round(share: float) -> float:
-        critical = _of_one_round(engine, scores, lists, share)
-        rule = ScoreStop(share, _enough(critical, target_recall))
-        return engine.cost(engine.first(scores, k, rule))
-
-    def two_rounds(share: float, band: float) -> float:
-        start = engine.begin(unit, scores, k, ScoreStop(share, band))
-        margin = _enough(_of_two(start, lists), target_recall)
-        return engine.cost(start.mask, start.more(ScoreStop(share, band, margin)))
-
-    costs = {(share, None): one_round(share) for share in _SHARES}
+    costs = {}
+    for share in _SHARES:
+        margin = enough(_of_one_round(engine, scores, lists, share), target_recall)
+        costs[share, None] = engine.cost(
+            engine.first(scores, k, ScoreStop(share, margin))
+        )
     share, _ = min(costs, key=costs.get)
     behind = np.sort(bar(scores, share) - scores, axis=None)
     for n_first in _N_FIRST:
         band = float(behind[min(n_first * len(unit), len(behind)) - 1])
-        costs[share, band] = two_rounds(share, band)
+        start = engine.begin(unit, scores, k, ScoreStop(share, band))
+        margin = enough(_of_two(start, lists), target_recall)
+        more = start.more(ScoreStop(share, band, margin))
+        costs[share, band] = engine.cost(start.mask, more)
+    margin = enough(_of_probes(engine, scores, lists), target_recall)
+    costs[None, None] = engine.cost(engine.first(scores, k, probes(margin)))
     return min(costs, key=costs.get)
 
 
-def _enough(critical: np.ndarray, target_recall: float) -> float:
+def probes(margin: float) -> FixedProbes:
+    """The rule that visits lists which so many others are ahead of."""
+    # Of more lists than there are, all are visited.
+    return FixedProbes(int(np.clip(margin, 0, 2**31)) + 1)
+
+
+def enough(critical: np.ndarray, target_recall: float) -> float:
     """Margin with which these very queries reach a recall."""
     return float(np.quantile(critical, target_recall, method="inverted_cdf"))

@@ -24,6 +24,7 @@ from ._code_lists import CodeLists
 from ._engine import Engine, directions
 from ._export import to_faiss
 from ._faiss_lists import FaissLists
+from ._gate import candidates
 from ._list_scores import list_scorer
 from ._report import work_report
 from ._searching import SearchesKeys
@@ -32,6 +33,8 @@ __all__ = ["AmortizedNeighbors"]
 
 # Calibration queries that choose the stop, before the others set the margin.
 _TUNING = 0.2
+# The stop where no query is left to choose by: one round, within a margin of the best.
+_STOP = 1.0, None
 # Recall that calibration and report are about where none is asked for.
 _TARGET = 0.95
 # Queries by which errors of codes are measured.
@@ -69,6 +72,9 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     max_lists, max_keys : int or None, default=None
         Budget for a query: lists to visit, keys in them. Alone or beside
         ``target_recall``. Exceeded where it would not pay for ``k`` keys.
+    fallback : bool, default=True
+        Whether to use an untrained router over the same lists where that takes fewer
+        multiply-accumulates than the trained one, with a warning.
     calibration_fraction : float, default=0.1
         Share of the queries of :meth:`fit`, or of their groups, that is held out to
         calibrate, if the router is not fitted yet; all of them calibrate one that is.
@@ -80,7 +86,9 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     Attributes
     ----------
     router_ : estimator
-        The fitted router.
+        The router that searches use.
+    learned_router_ : estimator
+        The router as it was fitted: another one where that does not pay.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         The keys, by reference.
     partition_ : Partition
@@ -95,8 +103,11 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the router saves
         work; and ``"break_even"``, after how many queries the work of labelling and
         training has been saved (None: never, or the router was fitted before). Beside
-        them the stop: ``"share"`` of the way from mean to best at which the bar lies,
-        ``"band"`` of the first round (None: there is one round), and ``"margin"``.
+        them what was ``"chosen"``: "router", or where that does not pay "centroids" or
+        "optimistic", untrained; the ``"candidates"``, with ``"keys_scanned"`` and
+        ``"macs"`` of each on the queries that chose; and the stop: ``"share"`` of the
+        way from mean to best at which the bar lies, ``"band"`` of the first round
+        (None: there is one round), and ``"margin"``.
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -137,6 +148,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         "n_probe": [Interval(Integral, 1, None, closed="left"), None],
         "max_lists": [Interval(Integral, 1, None, closed="left"), None],
         "max_keys": [Interval(Integral, 1, None, closed="left"), None],
+        "fallback": ["boolean"],
         "calibration_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -152,6 +164,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         n_probe=None,
         max_lists=None,
         max_keys=None,
+        fallback=True,
         calibration_fraction=0.1,
         n_jobs=None,
         random_state=None,
@@ -163,6 +176,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         self.n_probe = n_probe
         self.max_lists = max_lists
         self.max_keys = max_keys
+        self.fallback = fallback
         self.calibration_fraction = calibration_fraction
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -230,14 +244,27 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         else:
             largest = router.key_norms_.max
             lists = FaissLists(keys, partition, largest, self.lists, seed)
-        self.router_, self.keys_, self.partition_ = router, keys, partition
+        self.router_ = self.learned_router_ = router
+        self.keys_, self.partition_ = keys, partition
         self._engine = Engine(keys, lists, list_scorer(router))
         self._bounds = ListBounds(keys, partition) if self._is_exact() else None
+        tuning, held_out = self._with_best(X_cal, groups, self.k, rng)
+        stop, gate = self._gate(*tuning)
         self.calibrations_ = {}
-        best = self._calibrate(X_cal, groups, sorted({1, self.k}), rng)
-        self.report_ = work_report(
-            self._engine, router, *best, self._target(), n_training
+        if self.k > 1:
+            self._calibrate(held_out, 1, self._stop(tuning, 1))
+        self._calibrate(held_out, self.k, stop)
+        queries, best = held_out
+        work = work_report(
+            self._engine,
+            self.router_,
+            queries,
+            partition.labels_[best],
+            self.calibrations_[self.k],
+            self._target(),
+            n_training,
         )
+        self.report_ = work | gate
 
     def _fitted_router(self, X, X_cal, groups, rng):
         """The router, calibration queries with groups, and number of training ones."""
@@ -292,11 +319,13 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         X = self._check_queries(X)
         k = self.k if k is None else k
         check_k(k, len(self.keys_))
-        self._calibrate(X, None, [k], check_random_state(self.random_state))
+        rng = check_random_state(self.random_state)
+        tuning, held_out = self._with_best(X, None, k, rng)
+        self._calibrate(held_out, k, self._stop(tuning, k))
         return self
 
-    def _calibrate(self, X, groups, wanted, rng):
-        """Set calibrations; queries, best lists and calibration of the last of them."""
+    def _with_best(self, X, groups, k, rng):
+        """Queries to choose by, and others to calibrate on, each with k best keys."""
         some = X.any(axis=1)
         if not some.any():
             raise ValueError("There is no query to calibrate on but zero ones.")
@@ -304,35 +333,57 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         tuning, calibrating = np.arange(0), np.arange(len(X))
         if len(X) > 1 and (groups is None or len(np.unique(groups)) > 1):
             calibrating, tuning = self._split(X, groups, _TUNING, rng)
-        _, indices = self.router_._top_k(X, max(wanted))
-        for k in wanted:
-            best = indices[:, :k]
-            lists = self.partition_.labels_[best]
-            stop = 1.0, None
-            if len(tuning):
-                stop = choose_stop(
-                    self._engine, X[tuning], lists[tuning], self._target()
-                )
-            held_out = X[calibrating], lists[calibrating]
-            calibration = calibrate(self._engine, *held_out, *stop)
-            if self.lists != "flat":
-                calibration = count_losses(
-                    self._engine,
-                    held_out[0],
-                    best[calibrating],
-                    calibration,
-                    self._target(),
-                )
-            self.calibrations_[k] = calibration
-        promised = self.target_recall is not None
+        _, best = self.router_._top_k(X, k)
+        return (X[tuning], best[tuning]), (X[calibrating], best[calibrating])
+
+    def _gate(self, X, best) -> tuple[tuple, dict]:
+        """See that the router pays, or take another: its stop, and what to report."""
+        if not len(X):
+            return _STOP, {"chosen": "router", "candidates": {}}
+        lists = self.partition_.labels_[best]
+        tried = candidates(self.router_, self._engine, X, lists, self._target())
+        chosen = "router"
+        if self.fallback:
+            chosen = min(tried, key=lambda name: tried[name].macs)
+        one = tried[chosen]
+        if chosen != "router":
+            warnings.warn(
+                f"The trained router takes {tried['router'].macs:.3g} multiply-"
+                f"accumulates a query for a recall of {self._target()}, "
+                f"{type(one.router).__name__} {one.macs:.3g}: the index uses the "
+                "latter.",
+                stacklevel=5,
+            )
+            self.router_, self._engine = one.router, one.engine
+        work = {name: other.work() for name, other in tried.items()}
+        return one.stop, {"chosen": chosen, "candidates": work}
+
+    def _calibrate(self, held_out, k, stop) -> None:
+        """Set the calibration for k keys."""
+        X, best = held_out
+        best = best[:, :k]
+        calibration = calibrate(self._engine, X, self.partition_.labels_[best], *stop)
+        if self.lists != "flat":
+            calibration = count_losses(
+                self._engine, X, best, calibration, self._target()
+            )
+        self.calibrations_[k] = calibration
+        promised = self.target_recall is not None and k == self.k
         if promised and calibration.margin(self.target_recall) == np.inf:
             warnings.warn(
                 f"A recall of {self.target_recall} cannot be promised with {len(X)} "
                 f"calibration queries and {self.lists!r} lists: searches that ask for "
                 "it will visit all lists.",
-                stacklevel=3,
+                stacklevel=5,
             )
-        return *held_out, calibration
+
+    def _stop(self, tuning, k) -> tuple:
+        """The stop for k keys that takes the least work."""
+        X, best = tuning
+        if not len(X):
+            return _STOP
+        lists = self.partition_.labels_[best[:, :k]]
+        return choose_stop(self._engine, X, lists, self._target())
 
     @property
     def query_map_(self):
@@ -341,9 +392,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         For graph indexes: enter with the mapped query, re-rank with the true one.
         """
         check_is_fitted(self)
-        if not hasattr(self.router_, "transform"):
-            raise AttributeError(f"{type(self.router_).__name__} maps no queries.")
-        return FrozenEstimator(self.router_)
+        router = self.learned_router_
+        if not hasattr(router, "transform"):
+            raise AttributeError(f"{type(router).__name__} maps no queries.")
+        return FrozenEstimator(router)
 
     def to_faiss(self):
         """Make a plain ``faiss.IndexIVFFlat`` that visits the same lists.

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sk_amips import exact_search
+from sk_amips import CentroidRouter, exact_search
+from sk_amips.metrics import routing_recall
 from sk_amips.nn import unit_rows
 from sk_amips.training import AmipsNet
 
@@ -73,3 +74,58 @@ def test_partial_fit_adds_noise_too(make, log, trained_on):
 def test_noise_needs_targets_that_can_be_searched(make, log):
     with pytest.raises(ValueError, match="leave y out"):
         make(noisy_keys=1.0).fit(log.train, np.ones(len(log.train)))
+
+
+def test_auto_fills_up_short_logs(make, log, trained_on):
+    few = log.train[:100]
+    make(n_partitions=8).fit(few)
+    assert len(trained_on[-1]) == 100 + 2 * (64 * 8 - 100)
+    make(n_partitions=8, noisy_keys=0.0).fit(few)
+    assert len(trained_on[-1]) == 64 * 8
+    make(n_partitions=8).fit(log.train)  # there are enough
+    make(n_partitions=1).fit(few)
+    make(n_partitions=8).fit(few).partial_fit(few)
+    assert [len(data) for data in trained_on[-4:]] == [len(log.train), 100, 924, 100]
+
+
+@pytest.mark.parametrize("n_partitions", [1, 8])
+def test_without_a_log_noisy_keys_stand_in(make, log, trained_on, n_partitions):
+    est = make(n_partitions=n_partitions).fit(None)
+    assert est.is_cold_
+    queries = trained_on[0].field("queries")
+    assert len(queries) == 2 * len(log.keys)
+    directions = unit_rows(log.keys)[1]
+    near = (queries @ directions.T).max(axis=1)
+    assert 0.9 < near.mean() < 0.99  # 1 / sqrt(1 + 0.3^2)
+    assert not est.partial_fit(log.train[:50]).is_cold_
+    assert not make().fit(log.train).is_cold_
+    half = make(n_partitions=n_partitions, noisy_keys=0.5, key_noise=0.0).fit(None)
+    assert half.is_cold_
+    queries = trained_on[-1].field("queries")
+    assert len(queries) == len(log.keys) // 2
+    assert (queries @ directions.T).max(axis=1).min() > 1 - 1e-5
+
+
+def test_a_cold_start_is_better_than_centroids(make, log):
+    cold = make(n_partitions=20, max_epochs=30).fit(None)
+    plain = CentroidRouter(log.keys, partition=cold.partition_).fit(log.train)
+    _, best = exact_search(log.keys, log.test)
+    best_lists = cold.partition_.labels_[best]
+    recalls = [
+        routing_recall(router.predict_partitions(log.test), best_lists, 2)
+        for router in (cold, plain)
+    ]
+    assert recalls[0] > recalls[1]
+
+
+def test_a_cold_start_needs_keys_and_nothing_else(make, log):
+    with pytest.raises(ValueError, match="keys=None"):
+        make(keys=None).fit(None)
+    with pytest.raises(ValueError, match="leaves nothing to learn from"):
+        make(noisy_keys=0.0).fit(None)
+    with pytest.raises(ValueError, match="must be None where X is"):
+        make().fit(None, groups=log.groups)
+    broken = log.keys.copy()
+    broken[3, 2] = np.nan
+    with pytest.raises(ValueError, match="keys contains NaN or infinity"):
+        make(keys=broken).fit(None)

@@ -38,6 +38,11 @@ def test_rules_of_one_round_and_of_two(rng):
         assert margin == (rule.band if band is None else rule.margin)
         assert found.rule(0.9, 1).share == 0.4
         assert found.margin(0.9, 1) == calibration(critical[:, :1]).margin(0.9)
+    found = Calibration(None, None, np.floor(9 * np.abs(critical)), nothing, nothing)
+    assert found.rule(0.9).n_probe == found.margin(0.9) + 1
+    assert found.likely_rule(1.0).n_probe == found.critical.max() + 1
+    few = Calibration(None, None, critical[:5], nothing[:5], nothing[:5])
+    assert few.rule(0.9).n_probe >= 2**31
     few = Calibration(0.4, None, critical[:5], nothing[:5], nothing[:5])
     assert few.rule(0.9).band == np.inf
     assert few.first_rule(0.9).band == np.sort(critical[:5], axis=None)[8]
@@ -45,13 +50,17 @@ def test_rules_of_one_round_and_of_two(rng):
 
 @pytest.mark.parametrize("name", ["linear", "net", "cross-entropy"])
 @pytest.mark.parametrize("k", [1, 7])
-@pytest.mark.parametrize(("share", "band"), [(0.4, None), (1.0, None), (0.4, -0.1)])
+@pytest.mark.parametrize(
+    ("share", "band"), [(0.4, None), (1.0, None), (0.4, -0.1), (None, None)]
+)
 def test_margins_are_those_from_which_a_search_visits(
     problem, routers, name, k, share, band
 ):
     """Also in lists that are visited only to hold enough keys."""
     router, X = routers[name], problem.test
-    index = AmortizedNeighbors(router, k=k, random_state=0).fit(problem.log[700:])
+    index = AmortizedNeighbors(router, k=k, fallback=False, random_state=0).fit(
+        problem.log[700:]
+    )
     engine = index._engine
     _, best = router._top_k(X, k)
     lists = router.partition_.labels_[best]
@@ -71,7 +80,7 @@ def test_margins_are_those_from_which_a_search_visits(
 def test_cost_counts_what_is_visited(problem, routers):
     """A stop is chosen by what its visits cost, whatever the number of queries."""
     X = problem.test
-    index = AmortizedNeighbors(routers["net"], k=5, random_state=0)
+    index = AmortizedNeighbors(routers["net"], k=5, fallback=False, random_state=0)
     engine = index.fit(problem.log[700:])._engine
 
     def cost(X, rule):

@@ -37,7 +37,9 @@ def test_sklearn_checks(estimator, check):
 
 
 def index(router, log, **params):
-    return AmortizedNeighbors(router, **({"random_state": 0} | params)).fit(log)
+    # Routers under test are used, whether they pay on so few keys or not.
+    defaults = {"random_state": 0, "fallback": False}
+    return AmortizedNeighbors(router, **(defaults | params)).fit(log)
 
 
 def held_out(problem):
@@ -226,7 +228,9 @@ def test_in_a_pipeline_and_a_grid_search(problem):
     router = LinearRouter(problem.keys, n_partitions=30, random_state=0)
     pipe = make_pipeline(
         Normalizer(),
-        AmortizedNeighbors(router, k=1, target_recall=0.9, random_state=0),
+        AmortizedNeighbors(
+            router, k=1, target_recall=0.9, fallback=False, random_state=0
+        ),
     ).fit(problem.log)
     assert pipe.predict(problem.test).shape == (600,)
     assert pipe.score(problem.test) > 0.85
@@ -346,7 +350,7 @@ def test_bad_input(problem, routers):
         ({}, {"X": np.zeros((5, 16))}, ValueError, "zero"),
     ]
     for params, inputs, error, match in cases:
-        est = AmortizedNeighbors(**({"router": net} | params))
+        est = AmortizedNeighbors(**({"router": net, "fallback": False} | params))
         with pytest.raises(error, match=match):
             est.fit(**({"X": problem.log} | inputs))
     found = index(net, held_out(problem), target_recall=0.9)
@@ -415,7 +419,7 @@ def test_groups_apart_in_tuning_and_calibration(problem, routers, monkeypatch):
 
     monkeypatch.setattr(_neighbors, "choose_stop", watched)
     groups = np.repeat(np.arange(175), 4)
-    found = AmortizedNeighbors(routers["net"], k=1, random_state=0)
+    found = AmortizedNeighbors(routers["net"], k=2, fallback=False, random_state=0)
     found.fit(held_out(problem), groups=groups)
     rows = {row.tobytes(): g for row, g in zip(held_out(problem), groups, strict=True)}
     tuned = {rows[row.tobytes()] for row in seen[0]}
@@ -426,7 +430,7 @@ def test_groups_apart_in_tuning_and_calibration(problem, routers, monkeypatch):
 
 def test_exact_with_few_queries_scans_little(problem, routers):
     for n in (3, 15, 40):
-        found = AmortizedNeighbors(routers["net"], k=3, random_state=0)
+        found = AmortizedNeighbors(routers["net"], k=3, fallback=False, random_state=0)
         found.fit(problem.log[700 : 700 + n])
         indices = exact_search(problem.keys, problem.test, 3)[1]
         np.testing.assert_array_equal(found.search(problem.test)[1], indices)
@@ -438,7 +442,7 @@ def test_extreme_keys_in_float32(problem, scale):
     keys = (problem.keys * scale).astype(np.float32)
     X = (problem.test * scale**0.5).astype(np.float32)
     router = CentroidRouter(keys, n_partitions=30, random_state=0).fit(X)
-    found = AmortizedNeighbors(router, k=4, random_state=0).fit(X)
+    found = AmortizedNeighbors(router, k=4, fallback=False, random_state=0).fit(X)
     np.testing.assert_array_equal(found.search(X)[1], exact_search(keys, X, 4)[1])
 
 
@@ -463,3 +467,68 @@ def test_plain_arrays_are_checked_as_any_other(problem, routers):
         found.search(X[:, :3])
     with pytest.raises(ValueError, match="2D"):
         found.search(X[0])
+
+
+@pytest.fixture(scope="module")
+def hopeless(problem):
+    """A linear router that ranks lists by nothing but chance."""
+    router = LinearRouter(problem.keys, n_partitions=30, random_state=0)
+    router.fit(problem.log[:700])
+    router.coef_ = np.random.default_rng(0).permutation(router.coef_)
+    return router
+
+
+def test_a_router_that_does_not_pay_is_left_and_said_so(problem, hopeless):
+    params = {"k": 2, "target_recall": 0.9}
+    with pytest.warns(
+        UserWarning, match="CentroidRouter .*: the index uses the latter"
+    ):
+        found = index(hopeless, held_out(problem), fallback=True, **params)
+    assert found.learned_router_ is hopeless
+    assert isinstance(found.router_, CentroidRouter)
+    assert found.router_.partition_ is hopeless.partition_
+    report = found.report_
+    assert report["chosen"] == "centroids"
+    work = report["candidates"]
+    assert work["centroids"]["macs"] < work["router"]["macs"]
+    assert report["router"]["macs"] < 1.1 * report["centroids"]["macs"]
+    plain = index(found.router_, held_out(problem), **params)
+    for one, other in zip(
+        *(x.search(problem.test) for x in (found, plain)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    kept = index(hopeless, held_out(problem), **params)
+    assert kept.router_ is hopeless
+    assert kept.report_["chosen"] == "router"
+    assert kept.report_["candidates"] == work
+    assert (
+        kept.visited(problem.test)[1].mean() > 2 * found.visited(problem.test)[1].mean()
+    )
+
+
+def test_a_router_that_pays_is_kept(problem):
+    keys = problem.keys / np.linalg.norm(problem.keys, axis=1, keepdims=True)
+    # A query is far from the keys that it asks for, in a way that can be learned.
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(16, 16)))[0]
+    queries = keys[np.random.default_rng(1).integers(1500, size=1400)]
+    log = (queries + 2 * np.abs(queries @ turn)).astype(np.float32)
+    router = LinearRouter(keys, n_partitions=30, random_state=0).fit(log[:1000])
+    found = index(router, log[1000:], k=1, target_recall=0.9, fallback=True)
+    assert found.router_ is found.learned_router_ is router
+    work = found.report_["candidates"]
+    assert work["router"]["macs"] == min(one["macs"] for one in work.values())
+
+
+def test_untrained_routers_are_what_the_user_wants(problem, routers):
+    found = index(routers["centroid"], held_out(problem), k=1, fallback=True)
+    assert list(found.report_["candidates"]) == ["router"]
+    assert found.report_["chosen"] == "router"
+
+
+def test_fallback_where_queries_are_the_keys(problem):
+    keys = np.concatenate([np.zeros((1, 16), np.float32), problem.log])
+    router = LinearRouter(n_partitions=20, random_state=0).fit(keys)
+    router.coef_ = np.random.default_rng(0).permutation(router.coef_)
+    with pytest.warns(UserWarning, match="the latter"):
+        found = index(router, problem.test, k=1, target_recall=0.9, fallback=True)
+    assert found.router_.keys_ is router.keys_
