@@ -31,8 +31,9 @@ from ._searching import SearchesKeys
 
 __all__ = ["AmortizedNeighbors"]
 
-# Calibration queries that choose the stop, before the others set the margin.
-_TUNING = 0.2
+# Share of the calibration queries that choose router and stop, before the others set
+# the margin, and their number where they are few, up to half of all.
+_TUNING, _ENOUGH = 0.2, 500
 # The stop where no query is left to choose by: one round, within a margin of the best.
 _STOP = 1.0, None
 # Recall that calibration and report are about where none is asked for.
@@ -332,7 +333,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         X, groups = X[some], None if groups is None else groups[some]
         tuning, calibrating = np.arange(0), np.arange(len(X))
         if len(X) > 1 and (groups is None or len(np.unique(groups)) > 1):
-            calibrating, tuning = self._split(X, groups, _TUNING, rng)
+            share = min(0.5, max(_TUNING, _ENOUGH / len(X)))
+            calibrating, tuning = self._split(X, groups, share, rng)
         _, best = self.router_._top_k(X, k)
         return (X[tuning], best[tuning]), (X[calibrating], best[calibrating])
 
