@@ -32,7 +32,7 @@ from ._searching import SearchesKeys
 __all__ = ["AmortizedNeighbors"]
 
 # Share of the calibration queries that choose router and stop, before the others set
-# the margin, and their number where they are few, up to half of all.
+# the margin. As many queries are held out at least, and half of them choose.
 _TUNING, _ENOUGH = 0.2, 500
 # The stop where no query is left to choose by: one round, within a margin of the best.
 _STOP = 1.0, None
@@ -76,9 +76,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     fallback : bool, default=True
         Whether to use an untrained router over the same lists where that takes fewer
         multiply-accumulates than the trained one, with a warning.
-    calibration_fraction : float, default=0.1
+    calibration_fraction : float or "auto", default="auto"
         Share of the queries of :meth:`fit`, or of their groups, that is held out to
-        calibrate, if the router is not fitted yet; all of them calibrate one that is.
+        choose and to calibrate, if the router is not fitted yet; all of them do where
+        it is. "auto" is a tenth, of few queries 500 and at most a third.
     n_jobs : int or None, default=None
         Batches of queries searched at the same time, by threads of joblib.
     random_state : int, RandomState instance or None, default=None
@@ -150,7 +151,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         "max_lists": [Interval(Integral, 1, None, closed="left"), None],
         "max_keys": [Interval(Integral, 1, None, closed="left"), None],
         "fallback": ["boolean"],
-        "calibration_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "calibration_fraction": [
+            Interval(Real, 0, 1, closed="neither"),
+            StrOptions({"auto"}),
+        ],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
@@ -166,7 +170,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         max_lists=None,
         max_keys=None,
         fallback=True,
-        calibration_fraction=0.1,
+        calibration_fraction="auto",
         n_jobs=None,
         random_state=None,
     ):
@@ -284,7 +288,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
                 return router.fit(X), X, groups, len(X)
             if X_cal is not None:
                 return router.fit(X), X_cal, None, len(X)
-            train, held_out = self._split(X, groups, self.calibration_fraction, rng)
+            share = self.calibration_fraction
+            if share == "auto":
+                share = min(1 / 3, max(0.1, _ENOUGH / len(X)))
+            train, held_out = self._split(X, groups, share, rng)
             groups = None if groups is None else groups[held_out]
             return router.fit(X[train]), X[held_out], groups, len(train)
         check_same_width(router.keys_, X)

@@ -148,7 +148,7 @@ def test_report(problem):
     )
     found = index(net, problem.log, k=1, target_recall=0.9)
     report = found.report_
-    assert report["n_calibration"] == 70
+    assert report["n_calibration"] == 233
     assert report["k"] == 1
     ours, plain = report["router"], report["centroids"]
     assert plain["recall"] >= 0.9
