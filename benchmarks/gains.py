@@ -64,7 +64,7 @@ def gain(name, n, seed, params, cache):
     keys, queries, groups = load(name, cache)
     train, valid, test = split(groups, seed)
     train = some_groups(train, groups, n, seed)
-    n_valid = max(500, len(train) // 9)  # as many as an index holds out itself
+    n_valid = max(500, len(train) // 7)
     valid = some_groups(valid, groups, n_valid, seed)
     k = params.get("top_k", 1)
     router = SupportNetRegressor(

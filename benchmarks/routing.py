@@ -40,7 +40,7 @@ ONE_HEAD = {"shared_head": True}
 
 ROUTERS = {
     "KeyNet defaults": KeyNetRegressor(),
-    "SupportNet defaults": SupportNetRegressor(),
+    "SupportNet defaults": SupportNetRegressor(),  # a third as wide as in the table
     "CentroidRouter": CentroidRouter(),
     "OptimisticRouter, rank 4": OptimisticRouter(rank=4),
     "OptimisticRouter, rank 16": OptimisticRouter(),

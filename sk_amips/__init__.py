@@ -3,6 +3,7 @@
 from .estimators import KeyNetRegressor, SupportNetRegressor
 from .exact import exact_search
 from .index import AmortizedNeighbors
+from .learnability import learnability_report
 from .routing import CentroidRouter, LinearRouter, OptimisticRouter
 
 __version__ = "0.1.0.dev0"
@@ -15,4 +16,5 @@ __all__ = [
     "OptimisticRouter",
     "SupportNetRegressor",
     "exact_search",
+    "learnability_report",
 ]

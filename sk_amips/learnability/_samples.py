@@ -1,0 +1,78 @@
+"""Samples of queries that keep their groups together."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+
+__all__ = ["two_parts", "usable_queries"]
+
+
+def usable_queries(
+    queries: np.ndarray, groups, max_queries: int | None, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of queries that are not zero, and their groups, from 0 on.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, n_features)
+    groups : array-like of shape (n_queries,) or None
+        None: every query is a group of its own.
+    max_queries : int or None
+        Of more, random groups with as many; the last of them may lose some.
+    rng : RandomState
+
+    Returns
+    -------
+    rows : ndarray of shape (n_usable,)
+        Ascending.
+    groups : ndarray of shape (n_usable,)
+
+    Raises
+    ------
+    ValueError
+        If groups do not fit the queries, or fewer than two groups are left.
+    """
+    if groups is None:
+        groups = np.arange(len(queries))
+    else:
+        groups = column_or_1d(groups)
+        check_consistent_length(queries, groups)
+        if groups.dtype.kind == "f" and np.isnan(groups).any():
+            raise ValueError("groups contains NaN.")
+    rows = np.flatnonzero(queries.any(axis=1))
+    if max_queries is not None and len(rows) > max_queries:
+        _, codes = np.unique(groups[rows], return_inverse=True)
+        rows = np.sort(rows[_in_order_of_groups(codes, rng)[:max_queries]])
+    names, codes = np.unique(groups[rows], return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(
+            "queries must come from at least two groups (each is one where groups=None)"
+            f", not counting queries that are zero or left out: got {len(names)}."
+        )
+    return rows, codes
+
+
+def two_parts(
+    groups: np.ndarray, n_first: int, n_second: int, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of random groups, about a third of all, and of others; at most as many.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (n_queries,)
+        At least two.
+    n_first, n_second : int
+        Largest numbers of rows.
+    rng : RandomState
+    """
+    order = _in_order_of_groups(groups, rng)
+    starts = np.flatnonzero(np.diff(groups[order])) + 1
+    wanted = min(len(order) // 3, n_first)
+    middle = starts[min(np.searchsorted(starts, wanted), len(starts) - 1)]
+    return order[:middle][:n_first], order[middle:][:n_second]
+
+
+def _in_order_of_groups(groups: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
+    """All rows, group by group, the groups in random order."""
+    return np.argsort(rng.permutation(groups.max() + 1)[groups], kind="stable")
