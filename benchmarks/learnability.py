@@ -21,7 +21,6 @@ from sk_amips.learnability import MissingMass
 from sk_amips.metrics import keys_scanned
 
 NAMES = ("debian", "squad_nqg")
-N_SEEDS = 3
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1)
 
 
@@ -47,14 +46,14 @@ def estimate(best, groups, n_known, seed):
     return row
 
 
-def missing_mass_table(name, best, groups):
+def missing_mass_table(name, best, groups, n_seeds):
     """Print a row for each number of known queries, by group and by row."""
     for split, codes in [("group", groups), ("row", np.arange(len(best)))]:
         n_known = min(
-            len(known_and_held_out(codes, seed)[0]) for seed in range(N_SEEDS)
+            len(known_and_held_out(codes, seed)[0]) for seed in range(n_seeds)
         )
         for n in [1000] + [int(fraction * n_known) for fraction in FRACTIONS]:
-            rows = np.array([estimate(best, codes, n, s) for s in range(N_SEEDS)])
+            rows = np.array([estimate(best, codes, n, s) for s in range(n_seeds)])
             worst = np.abs(rows[:, 1] - rows[:, 2]).max()
             means = rows.mean(axis=0)
             more = [
@@ -93,6 +92,7 @@ def gain_table(name, keys, queries, groups, best):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--n-seeds", type=int, default=3)
     parser.add_argument("--gain", action="store_true", help="train networks, too")
     args = parser.parse_args()
     data = {}
@@ -120,7 +120,7 @@ def main():
     print("| standard error | twice: estimate | truth | four times: estimate | truth |")
     print("|" + "---|" * 11)
     for name, (_, _, groups, best) in data.items():
-        missing_mass_table(name, best, groups)
+        missing_mass_table(name, best, groups, args.n_seeds)
 
 
 if __name__ == "__main__":
