@@ -69,7 +69,8 @@ def fitted_router(name, keys, train, k, device, cache):
 
 def ours(router, calibration, k):
     """Pairs of parameters and searches of our own."""
-    index = AmortizedNeighbors(router, k=k, target_recall=0.95, random_state=0)
+    params = {"target_recall": 0.95, "fallback": False, "random_state": 0}
+    index = AmortizedNeighbors(router, k=k, **params)
     index.fit(calibration)
     for target in TARGETS:
         yield (
