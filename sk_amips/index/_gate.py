@@ -96,6 +96,6 @@ def _with(engine: Engine, router) -> Engine:
 def _untrained(kind: type, router):
     """A router of another kind over the same keys and lists."""
     params = {"partition": router.partition_, "device": router.device}
-    untrained = kind(router.keys, n_jobs=router.n_jobs, **params)
-    # Where they were the queries, keys may be zero.
-    return untrained.fit(router.keys_ if router.keys is None else router.keys_[:1])
+    if router.keys is None:  # keys that are queries may be zero
+        return kind(n_jobs=router.n_jobs, **params).fit(router.keys_)
+    return kind(router.keys_, n_jobs=router.n_jobs, **params).fit(router.keys_[:1])

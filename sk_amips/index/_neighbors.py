@@ -75,7 +75,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ``target_recall``. Exceeded where it would not pay for ``k`` keys.
     fallback : bool, default=True
         Whether to use an untrained router over the same lists where that takes fewer
-        multiply-accumulates than the trained one, with a warning.
+        multiply-accumulates than the trained one, with a warning. Never with a number
+        of lists or a budget alone, where the router decides what is found.
     calibration_fraction : float or "auto", default="auto"
         Share of the queries of :meth:`fit`, or of their groups, that is held out to
         choose and to calibrate, if the router is not fitted yet; all of them do where
@@ -104,12 +105,13 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ``"macs"``, multiply-accumulates with those of the router itself; their ratios
         ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the router saves
         work; and ``"break_even"``, after how many queries the work of labelling and
-        training has been saved (None: never, or the router was fitted before). Beside
+        training has been saved (None: never, or not by a router of this fit). Beside
         them what was ``"chosen"``: "router", or where that does not pay "centroids" or
         "optimistic", untrained; the ``"candidates"``, with ``"keys_scanned"`` and
         ``"macs"`` of each on the queries that chose; and the stop: ``"share"`` of the
-        way from mean to best at which the bar lies, ``"band"`` of the first round
-        (None: there is one round), and ``"margin"``.
+        way from mean to best at which the bar lies (None: all queries visit equally
+        many lists, one more than ``"margin"``), ``"band"`` of the first round (None:
+        there is one round), and ``"margin"``.
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -267,7 +269,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             partition.labels_[best],
             self.calibrations_[self.k],
             self._target(),
-            n_training,
+            n_training if gate["chosen"] == "router" else 0,
         )
         self.report_ = work | gate
 
@@ -352,7 +354,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         lists = self.partition_.labels_[best]
         tried = candidates(self.router_, self._engine, X, lists, self._target())
         chosen = "router"
-        if self.fallback:
+        same_results = self.target_recall is not None or self._is_exact()
+        if self.fallback and same_results:
             chosen = min(tried, key=lambda name: tried[name].macs)
         one = tried[chosen]
         if chosen != "router":

@@ -489,6 +489,7 @@ def test_a_router_that_does_not_pay_is_left_and_said_so(problem, hopeless):
     assert found.router_.partition_ is hopeless.partition_
     report = found.report_
     assert report["chosen"] == "centroids"
+    assert report["break_even"] is None
     work = report["candidates"]
     assert work["centroids"]["macs"] < work["router"]["macs"]
     assert report["router"]["macs"] < 1.1 * report["centroids"]["macs"]
