@@ -1,5 +1,6 @@
 """Learn maximum-inner-product search from your own query log."""
 
+from .compression import DatabaseCompressor
 from .estimators import KeyNetRegressor, SupportNetRegressor
 from .exact import exact_search
 from .index import AmortizedNeighbors
@@ -11,6 +12,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "AmortizedNeighbors",
     "CentroidRouter",
+    "DatabaseCompressor",
     "KeyNetRegressor",
     "LinearRouter",
     "OptimisticRouter",

@@ -5,6 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_amips import (
     CentroidRouter,
+    DatabaseCompressor,
     KeyNetRegressor,
     LinearRouter,
     OptimisticRouter,
@@ -114,6 +115,7 @@ def test_without_keys(estimator, check):
         OptimisticRouter(np.ones((1, 1))),
         LinearRouter(np.ones((1, 1))),
         LinearRouter(np.ones((1, 1)), loss="cross_entropy"),
+        DatabaseCompressor(np.ones((1, 1))),
     ],
     expected_failed_checks=expected_failures,
     xfail_strict=True,

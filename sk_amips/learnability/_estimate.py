@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 
+from .._samples import two_parts, usable_queries
 from .._validation import as_keys, check_same_width, key_norms
 from ..exact._search import top_k
 from ..index._report import n_macs
@@ -19,7 +20,6 @@ from ..nn import unit_rows
 from ..routing import CentroidRouter, LinearRouter, OptimisticRouter
 from ._missing_mass import MissingMass
 from ._report import LearnabilityReport, MissingMassCurve
-from ._samples import two_parts, usable_queries
 
 __all__ = ["learnability_report"]
 
