@@ -82,7 +82,14 @@ def gain(name, n, seed, params, cache):
     width = keys.shape[1]
     own = {"centroids": index.partition_.centroids_.size}
     scanned = {"centroids": probed(plain, queries[test], lists)}
-    truth = candidates(index.learned_router_, learned, queries[test], lists, RECALL)
+    truth = candidates(
+        index.learned_router_,
+        learned,
+        queries[test],
+        lists,
+        RECALL,
+        X_train=np.random.default_rng(seed).permutation(queries[train]),
+    )
     stop = report["share"], report["band"]
     own["index"] = n_macs(index.router_)
     scanned["index"] = stopped(index._engine, stop, queries[test], lists)

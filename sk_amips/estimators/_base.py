@@ -21,9 +21,11 @@ from ..exact._search import check_k
 from ..training import (
     Matching,
     TrainingData,
+    add_noise,
     check_execution,
     check_precision,
     noisy_queries,
+    sources,
 )
 from ._build_net import OPTIMIZERS, build_net, update_net
 from ._scoring import validation_metrics
@@ -33,7 +35,7 @@ from ._targets import given_targets, searched_targets
 # Fewer training queries for each of several lists are filled up by noisy ones.
 _QUERIES_PER_LIST = 64
 # Norm of the noise of keys, beside a log of queries and without.
-_KEY_NOISE, _COLD_NOISE = 0.6, 0.3
+_KEY_NOISE, COLD_NOISE = 0.6, 0.3
 # Noisy keys that stand in for a log, at most.
 _MOST_COLD = 2**17
 
@@ -153,9 +155,9 @@ class BaseAmipsRegressor(NetRouter):
                     raise ValueError(
                         "y, sample_weight and groups must be None where X is."
                     )
-                X = twin._noisy_keys_alone()
+                X, groups = twin._noisy_keys_alone()
             X = twin._begin(X)
-            twin.is_cold_ = is_cold
+            twin.is_cold_ = is_cold and getattr(twin, "is_cold_", True)
             if groups is not None:
                 groups = column_or_1d(groups)
                 check_consistent_length(X, groups)
@@ -298,16 +300,18 @@ class BaseAmipsRegressor(NetRouter):
         rng = self.random_state_
         weight = train.field("weight")
         noise = _KEY_NOISE if self.key_noise == "auto" else self.key_noise
+        # Keys that are queries must not be those that validate.
+        keys = queries if self.keys is None else self.keys_
         noisy = np.concatenate(
             [
                 noisy_queries(queries, n_queries, self.query_noise, rng, weight=weight),
-                noisy_queries(self.keys_, n_keys, noise, rng),
+                noisy_queries(keys, n_keys, noise, rng),
             ]
         )
         return train.extend(self._training_data(noisy))
 
-    def _noisy_keys_alone(self) -> np.ndarray:
-        """What to learn from without a log of queries."""
+    def _noisy_keys_alone(self) -> tuple[np.ndarray, np.ndarray]:
+        """What to learn from without a log of queries, and the key behind each."""
         if self.keys is None:
             raise ValueError("Without queries there must be keys, got keys=None.")
         keys = as_keys(self.keys)
@@ -320,8 +324,10 @@ class BaseAmipsRegressor(NetRouter):
                 f"Without queries noisy_keys={self.noisy_keys} leaves nothing to learn "
                 "from."
             )
-        noise = _COLD_NOISE if self.key_noise == "auto" else self.key_noise
-        return noisy_queries(keys, n, noise, check_random_state(self.random_state))
+        noise = COLD_NOISE if self.key_noise == "auto" else self.key_noise
+        rng = check_random_state(self.random_state)
+        rows = sources(len(keys), n, rng)
+        return add_noise(keys, rows, noise, rng), rows
 
     def _train(
         self,
@@ -342,6 +348,7 @@ class BaseAmipsRegressor(NetRouter):
         self.history_ = self.net_.history
         self.loss_curve_ = self.history_[:, "train_loss"]
         self.n_iter_ = len(self.history_)
+        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + len(train)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

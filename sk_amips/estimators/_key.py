@@ -161,6 +161,8 @@ class KeyNetRegressor(BaseAmipsRegressor):
         Training loss of each epoch.
     n_iter_ : int
         Number of epochs.
+    n_samples_seen_ : int
+        Number of queries that targets were given or searched for, with noisy ones.
     is_cold_ : bool
         Whether there was no log of queries, and noisy keys stood in for it.
     random_state_ : RandomState instance

@@ -13,7 +13,6 @@ from ..nn import (
     RadialSupportNet,
     ResidualSupportNet,
     SupportNet,
-    budget_widths,
 )
 from ..nn._activations import ACTIVATIONS
 from ..nn._rectifiers import RECTIFIERS
@@ -51,8 +50,9 @@ class SupportNetRegressor(BaseAmipsRegressor):
     hidden_layer_sizes : tuple of int or "auto", default="auto"
         Widths of the hidden layers; see :func:`sk_amips.nn.budget_widths` for widths
         from a budget of parameters. "auto" is (256, 256) with one partition. With
-        several it is one layer, with 1 % as many parameters as the keys have numbers,
-        of 32 to 1024 units: a router must be cheap beside the keys it spares.
+        several it is one layer of 16 to 1024 units that takes half as much work as
+        ranking lists by their centroids: a router must be cheap beside the keys it
+        spares.
     activation : {"auto", "soft_leaky_relu", "leaky_relu", "relu"}, default="auto"
         Activation; "auto" is the leaky ReLU where ``convexity="strict"``, which needs
         a homogeneous one, and its smooth form elsewhere.
@@ -93,13 +93,14 @@ class SupportNetRegressor(BaseAmipsRegressor):
     noisy_queries : float or "auto", default="auto"
         Noisy copies of queries to add to the training queries, with exact targets of
         their own, as a multiple of the number of queries. "auto" adds so many that
-        there are 64 for each of several lists, in :meth:`fit`.
+        there are 64 for each of several lists, in :meth:`fit`. Each weighs as much as a
+        query does in the mean, whatever its ``sample_weight``.
     query_noise : float, default=0.4
         Norm of their noise, relative to the query's.
     noisy_keys : float or "auto", default="auto"
-        Noisy keys to add as queries, likewise. They are all there is to learn from in
-        ``fit(None)``, without a log: as a multiple of the number of keys then, "auto"
-        being 2 and at most 131,072 of them.
+        Noisy keys to add as queries, likewise ("auto": once more as many). They are all
+        there is to learn from in ``fit(None)``, without a log: as a multiple of the
+        number of keys then, "auto" being 2 and at most 131,072 of them.
     key_noise : float or "auto", default="auto"
         Norm of their noise, relative to the key's. "auto" is 0.6, without a log 0.3.
     lr : float or "auto", default="auto"
@@ -178,6 +179,8 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Training loss of each epoch.
     n_iter_ : int
         Number of epochs.
+    n_samples_seen_ : int
+        Number of queries that targets were given or searched for, with noisy ones.
     is_cold_ : bool
         Whether there was no log of queries, and noisy keys stood in for it.
     random_state_ : RandomState instance
@@ -318,13 +321,10 @@ class SupportNetRegressor(BaseAmipsRegressor):
         value = super()._get(name)
         if name != "hidden_layer_sizes" or value is not None:
             return value
-        (width,) = budget_widths(
-            *self.keys_.shape,
-            depth=1,
-            fraction=0.01,
-            out_features=self.partition_.n_partitions,
-        )
-        return (min(max(width, 32), 1024),)
+        c, d = self.partition_.n_partitions, self.n_features_in_
+        # Half as much work as ranking lists by their centroids.
+        width = round(c * d / (c + d) / 2)
+        return (min(max(width, 16), 1024),)
 
     def _floats_per_query(self) -> int:
         c, d = self.partition_.n_partitions, self.n_features_in_

@@ -1,4 +1,4 @@
-"""Whether a trained router pays, beside routers that nothing trains."""
+"""Whether a trained router pays, beside others over the same lists."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..routing import CentroidRouter, OptimisticRouter
+from ..routing import CentroidRouter, LinearRouter, OptimisticRouter
 from ..routing._optimistic import RANK
+from ._bounds import ListBounds
 from ._calibrate import calibrate, choose_stop
 from ._engine import Engine
 from ._list_scores import list_scorer
 from ._report import n_macs
+from ._rules import BoundStop
 
-__all__ = ["Candidate", "candidates"]
+__all__ = ["LINEAR", "Candidate", "best_of_all", "can_tell", "candidates"]
+
+# Queries from which on routers can be told apart, and those of them that a recall
+# has to leave over if its work is to be judged.
+_FEWEST, _LEFT_OVER = 100, 5
+# Shares of the misses allowed at which work is compared: one quantile alone is noisy.
+_NEARBY = (0.6, 0.8, 1.0, 1.25, 1.6)
+# Training queries that a linear router learns from.
+LINEAR = 2**14
 
 
 @dataclass
@@ -31,6 +41,8 @@ class Candidate:
         Mean over queries.
     macs : float
         Multiply-accumulates with those of the router itself.
+    judged : float
+        The same, as a geometric mean over recalls near the one asked for.
     """
 
     router: object
@@ -38,21 +50,35 @@ class Candidate:
     stop: tuple[float | None, float | None]
     keys_scanned: float
     macs: float
+    judged: float
 
     def work(self) -> dict[str, float]:
         """What a report says of it."""
         return {"keys_scanned": self.keys_scanned, "macs": self.macs}
 
 
-def is_trained(router) -> bool:
-    """Whether a router has learned from queries."""
-    return hasattr(router, "net_") or hasattr(router, "coef_")
+def can_tell(router, n_queries: int) -> bool:
+    """Whether there are others to compare a router with, and queries to do it by."""
+    learned = hasattr(router, "net_") or hasattr(router, "coef_")
+    return learned and router.partition_.n_partitions > 1 and n_queries >= _FEWEST
+
+
+def best_of_all(found: dict[str, Candidate]) -> str:
+    """Name of the candidate that takes the least work."""
+    return min(found, key=lambda name: found[name].judged)
 
 
 def candidates(
-    router, engine: Engine, X: np.ndarray, best_lists: np.ndarray, target_recall: float
+    router,
+    engine: Engine,
+    X: np.ndarray,
+    best_lists: np.ndarray,
+    target_recall: float,
+    *,
+    bounds: ListBounds | None = None,
+    X_train: np.ndarray | None = None,
 ) -> dict[str, Candidate]:
-    """A router and, if it is trained, the untrained ones over the same lists.
+    """A trained router, and simpler ones over the same lists.
 
     Parameters
     ----------
@@ -64,38 +90,66 @@ def candidates(
     best_lists : ndarray of shape (n, k)
         Lists of their k best keys.
     target_recall : float
+    bounds : ListBounds or None, default=None
+        Where results are exact: those that say which lists can be left out.
+    X_train : ndarray of shape (n_training, d) or None, default=None
+        Queries in random order that a linear router can learn from as well.
 
     Returns
     -------
     found : dict of str to Candidate
-        "router", "centroids", and "optimistic" where its own work leaves it a chance.
+        "router", "centroids", "linear" where a network has learned from ``X_train``,
+        and "optimistic" where its own work leaves it a chance.
     """
 
-    def tried(some, engine):
-        stop = choose_stop(engine, X, best_lists, target_recall)
-        rule = calibrate(engine, X, best_lists, *stop).likely_rule(target_recall)
-        keys = float(engine.count_visits(X, best_lists.shape[1], rule)[1].mean())
-        return Candidate(some, engine, stop, keys, n_macs(some) + X.shape[1] * keys)
+    def tried(some):
+        own = engine
+        if some is not router:
+            own = Engine(engine.keys, engine.lists, list_scorer(some))
+        stop = choose_stop(own, X, best_lists, target_recall)
+        if bounds is None:
+            keys = _scanned(own, X, best_lists, stop, target_recall)
+        else:
+            keys = _scanned_for_sure(own, X, best_lists, target_recall, bounds)
+        macs = n_macs(some) + X.shape[1] * keys
+        judged = float(np.exp(np.log(macs[1:]).mean()))
+        return Candidate(some, own, stop, float(keys[0]), float(macs[0]), judged)
 
-    found = {"router": tried(router, engine)}
-    if not is_trained(router):
-        return found
-    plain = _untrained(CentroidRouter, router)
-    found["centroids"] = tried(plain, _with(engine, plain))
-    own = (min(RANK, X.shape[1]) + 1) * plain.partition_.centroids_.size
+    found = {"router": tried(router)}
+    found["centroids"] = tried(_other(CentroidRouter, router))
+    if hasattr(router, "net_") and X_train is not None:
+        found["linear"] = tried(_other(LinearRouter, router, X_train[:LINEAR]))
+    own = (min(RANK, X.shape[1]) + 1) * router.partition_.centroids_.size
     if own < min(one.macs for one in found.values()):
-        optimistic = _untrained(OptimisticRouter, router)
-        found["optimistic"] = tried(optimistic, _with(engine, optimistic))
+        found["optimistic"] = tried(_other(OptimisticRouter, router))
     return found
 
 
-def _with(engine: Engine, router) -> Engine:
-    return Engine(engine.keys, engine.lists, list_scorer(router))
+def _scanned(engine, X, best_lists, stop, target_recall) -> np.ndarray:
+    """Mean numbers of keys scanned for a recall, and for others near it."""
+    calibration = calibrate(engine, X, best_lists, *stop)
+    # Recalls that leave hardly a query over say little.
+    missed = max(1 - target_recall, _LEFT_OVER / len(X))
+    recalls = [target_recall, *(max(0.0, 1 - share * missed) for share in _NEARBY)]
+    rules = [calibration.likely_rule(recall) for recall in recalls]
+    k = best_lists.shape[1]
+    return np.array([engine.count_visits(X, k, rule)[1].mean() for rule in rules])
 
 
-def _untrained(kind: type, router):
+def _scanned_for_sure(engine, X, best_lists, target_recall, bounds) -> np.ndarray:
+    """Mean number of keys scanned for exact results, in the same form."""
+    k, first = best_lists.shape[1], best_lists[:, :1]
+    stop = choose_stop(engine, X, first, target_recall)
+    likely = calibrate(engine, X, first, *stop).first_rule(target_recall)
+    rule = BoundStop(likely, bounds)
+    return np.full(2, engine.count_visits(X, k, rule)[1].mean())
+
+
+def _other(kind: type, router, X_train: np.ndarray | None = None):
     """A router of another kind over the same keys and lists."""
     params = {"partition": router.partition_, "device": router.device}
     if router.keys is None:  # keys that are queries may be zero
         return kind(n_jobs=router.n_jobs, **params).fit(router.keys_)
-    return kind(router.keys_, n_jobs=router.n_jobs, **params).fit(router.keys_[:1])
+    if X_train is None:
+        X_train = router.keys_[:1]
+    return kind(router.keys_, n_jobs=router.n_jobs, **params).fit(X_train)

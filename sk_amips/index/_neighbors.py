@@ -7,33 +7,27 @@ from copy import copy
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.exceptions import NotFittedError
+from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import check_same_width
 from ..exact._search import check_k
-from ..routing._base import BaseRouter
 from ._bounds import ListBounds
 from ._calibrate import calibrate, choose_stop, count_losses
 from ._code_lists import CodeLists
 from ._engine import Engine, directions
 from ._export import to_faiss
 from ._faiss_lists import FaissLists
-from ._gate import candidates
+from ._gate import best_of_all, can_tell, candidates
+from ._held_out import fitted_router, noisy_keys, two_uses
 from ._list_scores import list_scorer
 from ._report import work_report
 from ._searching import SearchesKeys
 
 __all__ = ["AmortizedNeighbors"]
 
-# Share of the calibration queries that choose router and stop, before the others set
-# the margin. As many queries are held out at least, and half of them choose.
-_TUNING, _ENOUGH = 0.2, 500
 # The stop where no query is left to choose by: one round, within a margin of the best.
 _STOP = 1.0, None
 # Recall that calibration and report are about where none is asked for.
@@ -74,9 +68,11 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         Budget for a query: lists to visit, keys in them. Alone or beside
         ``target_recall``. Exceeded where it would not pay for ``k`` keys.
     fallback : bool, default=True
-        Whether to use an untrained router over the same lists where that takes fewer
-        multiply-accumulates than the trained one, with a warning. Never with a number
-        of lists or a budget alone, where the router decides what is found.
+        Whether to use a simpler router over the same lists where that takes fewer
+        multiply-accumulates, with a warning: one that nothing trains, or, in place of a
+        network that this fit has trained, a linear one. At least 100 queries have to be
+        there to choose by. Never with ``n_probe`` or a budget, where the router decides
+        what is found (as it does in ``search(X, n_probe=...)``).
     calibration_fraction : float or "auto", default="auto"
         Share of the queries of :meth:`fit`, or of their groups, that is held out to
         choose and to calibrate, if the router is not fitted yet; all of them do where
@@ -103,15 +99,16 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         for ``"router"`` and for plain ``"centroids"`` with equally many probes for all
         queries the ``"recall"``, ``"lists_visited"``, ``"keys_scanned"`` and
         ``"macs"``, multiply-accumulates with those of the router itself; their ratios
-        ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the router saves
+        ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the index saves
         work; and ``"break_even"``, after how many queries the work of labelling and
         training has been saved (None: never, or not by a router of this fit). Beside
-        them what was ``"chosen"``: "router", or where that does not pay "centroids" or
-        "optimistic", untrained; the ``"candidates"``, with ``"keys_scanned"`` and
-        ``"macs"`` of each on the queries that chose; and the stop: ``"share"`` of the
-        way from mean to best at which the bar lies (None: all queries visit equally
-        many lists, one more than ``"margin"``), ``"band"`` of the first round (None:
-        there is one round), and ``"margin"``.
+        them what was ``"chosen"``: "router", or where that does not pay "centroids",
+        "optimistic" or "linear", which all figures are about then; the
+        ``"candidates"``, with ``"keys_scanned"`` and ``"macs"`` of each on the
+        ``"n_tuning"`` queries that chose (empty: nothing was compared); and the stop:
+        ``"share"`` of the way from mean to best at which the bar lies (None: all
+        queries visit equally many lists, one more than ``"margin"``), ``"band"`` of the
+        first round (None: there is one round), and ``"margin"``.
     n_features_in_ : int
         Number of features of queries and keys.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -194,10 +191,12 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
 
         Parameters
         ----------
-        X : array-like of shape (n_queries, n_features)
+        X : array-like of shape (n_queries, n_features) or None
             Queries. Where the router is fitted, they must be unknown to it: they only
-            calibrate then. Where its keys are None, they are the keys too; a router
-            that learns has then seen what calibrates, unless ``X_cal`` is given.
+            calibrate then. None, where there is no log yet: the router learns from
+            noisy keys, and others calibrate, with a warning. Where the keys of the
+            router are None, the queries are the keys too; if it learns, it has then
+            seen what calibrates, unless ``X_cal`` is given.
         y : Ignored
             Present for scikit-learn's convention.
         groups : array-like of shape (n_queries,), default=None
@@ -232,14 +231,20 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
                 f"{self.lists!r} lists are never exact: give target_recall, n_probe, "
                 "max_lists or max_keys."
             )
-        X = self._checked(X, reset=True)
+        rng = check_random_state(self.random_state)
+        if X is None:
+            X_cal = noisy_keys(self.router, rng) if X_cal is None else X_cal
+            X_cal = self._checked(X_cal, reset=True)
+        else:
+            X = self._checked(X, reset=True)
         if groups is not None:
             groups = column_or_1d(groups)
             check_consistent_length(X, groups)
-        rng = check_random_state(self.random_state)
-        if X_cal is not None:
+        if X_cal is not None and X is not None:
             X_cal = self._checked(X_cal, reset=False)
-        router, X_cal, groups, n_training = self._fitted_router(X, X_cal, groups, rng)
+        router, X_cal, groups, X_train = fitted_router(
+            self.router, X, X_cal, groups, self.calibration_fraction, rng
+        )
         keys, partition = router.keys_, router.partition_
         check_k(self.k, len(keys))
         seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -256,7 +261,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         self._engine = Engine(keys, lists, list_scorer(router))
         self._bounds = ListBounds(keys, partition) if self._is_exact() else None
         tuning, held_out = self._with_best(X_cal, groups, self.k, rng)
-        stop, gate = self._gate(*tuning)
+        stop, gate = self._gate(tuning, X_train)
         self.calibrations_ = {}
         if self.k > 1:
             self._calibrate(held_out, 1, self._stop(tuning, 1))
@@ -269,45 +274,9 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             partition.labels_[best],
             self.calibrations_[self.k],
             self._target(),
-            n_training if gate["chosen"] == "router" else 0,
+            is_new=X_train is not None,
         )
         self.report_ = work | gate
-
-    def _fitted_router(self, X, X_cal, groups, rng):
-        """The router, calibration queries with groups, and number of training ones."""
-        router = self.router
-        if isinstance(router, FrozenEstimator):
-            router = router.estimator
-        if not isinstance(router, BaseRouter):
-            raise TypeError(
-                f"router must be one of the routers of sk_amips, got {router!r}."
-            )
-        try:
-            check_is_fitted(router)
-        except NotFittedError:
-            router = clone(router)
-            if router.keys is None and X_cal is None:
-                return router.fit(X), X, groups, len(X)
-            if X_cal is not None:
-                return router.fit(X), X_cal, None, len(X)
-            share = self.calibration_fraction
-            if share == "auto":
-                share = min(1 / 3, max(0.1, _ENOUGH / len(X)))
-            train, held_out = self._split(X, groups, share, rng)
-            groups = None if groups is None else groups[held_out]
-            return router.fit(X[train]), X[held_out], groups, len(train)
-        check_same_width(router.keys_, X)
-        if X_cal is not None:
-            return router, X_cal, None, 0
-        return router, X, groups, 0
-
-    @staticmethod
-    def _split(X, groups, share, rng):
-        """Two parts of some queries, the second a share of them or of their groups."""
-        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        split = splitter(1, test_size=share, random_state=seed)
-        return next(split.split(X, groups=groups))
 
     @_fit_context(prefer_skip_nested_validation=False)
     def calibrate(self, X, *, k=None):
@@ -340,35 +309,44 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         if not some.any():
             raise ValueError("There is no query to calibrate on but zero ones.")
         X, groups = X[some], None if groups is None else groups[some]
-        tuning, calibrating = np.arange(0), np.arange(len(X))
-        if len(X) > 1 and (groups is None or len(np.unique(groups)) > 1):
-            share = min(0.5, max(_TUNING, _ENOUGH / len(X)))
-            calibrating, tuning = self._split(X, groups, share, rng)
+        tuning, calibrating = two_uses(X, groups, rng)
         _, best = self.router_._top_k(X, k)
         return (X[tuning], best[tuning]), (X[calibrating], best[calibrating])
 
-    def _gate(self, X, best) -> tuple[tuple, dict]:
+    def _gate(self, tuning, X_train) -> tuple[tuple, dict]:
         """See that the router pays, or take another: its stop, and what to report."""
-        if not len(X):
-            return _STOP, {"chosen": "router", "candidates": {}}
-        lists = self.partition_.labels_[best]
-        tried = candidates(self.router_, self._engine, X, lists, self._target())
-        chosen = "router"
-        same_results = self.target_recall is not None or self._is_exact()
-        if self.fallback and same_results:
-            chosen = min(tried, key=lambda name: tried[name].macs)
+        X, best = tuning
+        gate = {"chosen": "router", "candidates": {}, "n_tuning": len(X)}
+        promised = self.target_recall is not None or self._is_exact()
+        budget = self.max_lists is not None or self.max_keys is not None
+        if not self.fallback or not promised or budget:
+            return self._stop(tuning, self.k), gate
+        if not can_tell(self.router_, len(X)):
+            return self._stop(tuning, self.k), gate
+        tried = candidates(
+            self.router_,
+            self._engine,
+            X,
+            self.partition_.labels_[best],
+            self._target(),
+            bounds=self._bounds,
+            X_train=X_train,
+        )
+        chosen = best_of_all(tried)
         one = tried[chosen]
         if chosen != "router":
+            asked = f"a recall of {self.target_recall}"
             warnings.warn(
-                f"The trained router takes {tried['router'].macs:.3g} multiply-"
-                f"accumulates a query for a recall of {self._target()}, "
+                f"The {type(self.router_).__name__} takes {tried['router'].macs:.3g} "
+                "multiply-accumulates a query for "
+                f"{'exact results' if self._is_exact() else asked}, "
                 f"{type(one.router).__name__} {one.macs:.3g}: the index uses the "
                 "latter.",
                 stacklevel=5,
             )
             self.router_, self._engine = one.router, one.engine
         work = {name: other.work() for name, other in tried.items()}
-        return one.stop, {"chosen": chosen, "candidates": work}
+        return one.stop, gate | {"chosen": chosen, "candidates": work}
 
     def _calibrate(self, held_out, k, stop) -> None:
         """Set the calibration for k keys."""
@@ -425,8 +403,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         Raises
         ------
         ValueError
-            If the router is not a :class:`CentroidRouter` or a :class:`LinearRouter`
-            with ``fit_intercept=False``.
+            If ``router_``, after a fallback, is not a :class:`CentroidRouter` or a
+            :class:`LinearRouter` with ``fit_intercept=False``.
         """
         check_is_fitted(self)
         n_probe = self.n_probe

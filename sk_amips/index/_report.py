@@ -32,7 +32,8 @@ def work_report(
     best_lists: np.ndarray,
     calibration: Calibration,
     target_recall: float,
-    n_training: int,
+    *,
+    is_new: bool,
 ) -> dict:
     """Work for a recall, ours and that of plain centroids with fixed probes.
 
@@ -46,8 +47,8 @@ def work_report(
         Lists of their k best keys.
     calibration : Calibration
     target_recall : float
-    n_training : int
-        Queries that the router has learned from in this fit.
+    is_new : bool
+        Whether the router has been trained in this fit.
     """
     k = best_lists.shape[1]
     ours = _work(engine, X, k, calibration.rule(target_recall), n_macs(router))
@@ -60,8 +61,8 @@ def work_report(
     base = _work(plain, X, k, FixedProbes(n_probe), centroids)
     base["recall"] = float((ranks < n_probe).mean())
     spared = base["macs"] - ours["macs"]
-    spent = _learning_macs(engine.keys, router, n_training)
-    pays_back = spared > 0 and n_training > 0
+    spent = _learning_macs(engine.keys, router)
+    pays_back = spared > 0 and is_new
     return {
         "k": k,
         "target_recall": target_recall,
@@ -88,9 +89,9 @@ def _work(engine: Engine, X: np.ndarray, k: int, rule: Rule, router_macs: int) -
     }
 
 
-def _learning_macs(keys: np.ndarray, router, n_training: int) -> int:
+def _learning_macs(keys: np.ndarray, router) -> int:
     """Work of exact labels, and of passes forth and back of a network."""
     if not hasattr(router, "net_") and not hasattr(router, "coef_"):
         return 0  # nothing is learned
     passes = 3 * getattr(router, "n_iter_", 0)
-    return n_training * (keys.size + passes * n_macs(router))
+    return router.n_samples_seen_ * (keys.size + passes * n_macs(router))

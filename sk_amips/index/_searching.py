@@ -141,7 +141,8 @@ class SearchesKeys(BaseEstimator):
         """
         X = self._check_queries(X)
         exact, _ = self.router_._top_k(X, self.k)
-        return recall_at_k(exact, *self.search(X), k=self.k)
+        found = self._search(X, self.k, None, None)
+        return recall_at_k(exact, found.scores, found.indices, k=self.k)
 
     def visited(self, X, k=None, *, target_recall=None, n_probe=None):
         """Count what a search visits.

@@ -32,6 +32,8 @@ _N_SHIFT = 2000
 _FRACTIONS = 2.0 ** np.arange(-6, 1)
 # From which gains of a linear router on some, and much, is expected of a network.
 _SOME, _MUCH = 1.1, 1.4
+# Queries below which nothing is expected.
+_FEWEST = 100
 
 
 @validate_params(
@@ -72,7 +74,8 @@ def learnability_report(
     keys : array-like of shape (n_keys, n_features)
         Keys of any norm but zero, by reference.
     queries : array-like of shape (n_queries, n_features)
-        Logged queries. Zero queries, to which all keys are equal, are left out.
+        Logged queries, each as often as it was asked: what is new is told from what
+        comes once. Zero queries, to which all keys are equal, are left out.
     groups : array-like of shape (n_queries,), default=None
         Group of each query, such as the user or the document it comes from. New queries
         are taken to come from new groups. None: queries are independent.
@@ -170,8 +173,16 @@ def learnability_report(
         ranking_work={name: n_macs(r) / keys.size for name, r in routers.items()},
         target_recall=target_recall,
         linear_gain=gain,
-        expected_gain="little" if gain < _SOME else "some" if gain < _MUCH else "much",
+        n_test=len(test),
+        expected_gain=_expected(gain, len(test)),
     )
+
+
+def _expected(gain: float, n_test: int) -> str:
+    """What a trained network may be expected to spare, by what a linear router does."""
+    if n_test < _FEWEST:
+        return "unknown"
+    return "little" if gain < _SOME else "some" if gain < _MUCH else "much"
 
 
 def _curve(wins: MissingMass) -> MissingMassCurve:

@@ -82,9 +82,12 @@ class LearnabilityReport:
         The recall that the gain is about.
     linear_gain : float
         Keys scanned at that recall with centroids, over those with the linear router.
-    expected_gain : {"little", "some", "much"}
+    n_test : int
+        Queries that it is measured on.
+    expected_gain : {"little", "some", "much", "unknown"}
         What a trained network may be expected to spare. A rule of thumb, not a
-        measurement: "little" where ``linear_gain`` is below 1.1, "much" from 1.4 on.
+        measurement: "little" where ``linear_gain`` is below 1.1, "much" from 1.4 on;
+        "unknown" where ``n_test`` is below 100.
     """
 
     n_keys: int
@@ -100,6 +103,7 @@ class LearnabilityReport:
     ranking_work: dict[str, float]
     target_recall: float
     linear_gain: float
+    n_test: int
     expected_gain: str
 
     def __str__(self) -> str:
@@ -115,14 +119,16 @@ class LearnabilityReport:
             lines.append(f"  {name:<40}{mass:>7.1%}{error}")
         lines.append(f"queries told from keys (0.5: not, 1: always){self.shift:>5.2f}")
         recalls = "".join(f"{recall:>8.4g}" for recall in self.recalls)
-        lines.append(f"{'keys scanned for a recall of':<38}{recalls}  + ranking lists")
+        judged = f"keys scanned at recall ({self.n_test:,} queries)"
+        lines.append(f"{judged:<38}{recalls}  + ranking lists")
         for name, shares in self.keys_scanned.items():
             shares = "".join(f"{share:>8.1%}" for share in shares)
             lines.append(
                 f"  {_ROUTERS[name]:<36}{shares}{self.ranking_work[name]:>15.1%}"
             )
         lines.append(
-            f"expected gain of training: {self.expected_gain} (the linear router scans "
-            f"{self.linear_gain:.2f} times fewer keys at {self.target_recall:.4g})"
+            f"expected gain of training: {self.expected_gain} (at "
+            f"{self.target_recall:.4g} linear scans {1 / self.linear_gain:.0%} of "
+            f"centroids' keys)"
         )
         return "\n".join(lines)

@@ -63,6 +63,8 @@ class LinearRouter(BaseRouter):
         Largest and root-mean-square norm of the keys.
     partition_ : Partition
         The lists of keys.
+    n_samples_seen_ : int
+        Number of queries learned from.
     random_state_ : RandomState instance
         Source of further randomness.
     n_features_in_ : int
@@ -149,6 +151,7 @@ class LinearRouter(BaseRouter):
             twin._take_keys(X)
             learn = twin._learn_all if twin.loss == "ridge" else twin._learn_winner
             twin.coef_, twin.intercept_ = learn(X, sample_weight)
+            twin.n_samples_seen_ = len(X)
         return self
 
     def _learn_winner(self, X: np.ndarray, sample_weight):

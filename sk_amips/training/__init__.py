@@ -1,6 +1,6 @@
 """Training: the data of a fit, its batches, and the skorch net that runs it."""
 
-from ._augment import noisy_queries
+from ._augment import add_noise, noisy_queries, sources
 from ._batches import Batches
 from ._callbacks import EpochProgress, ValidationStopping
 from ._data import Matching, TrainingData
@@ -19,9 +19,11 @@ __all__ = [
     "TrainingData",
     "ValidationStopping",
     "WeightAverage",
+    "add_noise",
     "check_execution",
     "check_precision",
     "choose_execution",
     "noisy_queries",
+    "sources",
     "warmup_cosine",
 ]

@@ -6,7 +6,7 @@ import pytest
 from sk_amips import CentroidRouter, exact_search
 from sk_amips.metrics import routing_recall
 from sk_amips.nn import unit_rows
-from sk_amips.training import AmipsNet
+from sk_amips.training import AmipsNet, TrainingData
 
 
 @pytest.fixture
@@ -104,6 +104,41 @@ def test_without_a_log_noisy_keys_stand_in(make, log, trained_on, n_partitions):
     queries = trained_on[-1].field("queries")
     assert len(queries) == len(log.keys) // 2
     assert (queries @ directions.T).max(axis=1).min() > 1 - 1e-5
+
+
+def test_a_cold_start_validates_on_other_keys(make, log, monkeypatch):
+    parts = []
+    split = TrainingData.split
+
+    def recorded(self, *args, **kwargs):
+        parts.append(split(self, *args, **kwargs))
+        return parts[-1]
+
+    monkeypatch.setattr(TrainingData, "split", recorded)
+    make(n_partitions=8, early_stopping=True, key_noise=0.0).fit(None)
+    train, valid = (part.field("queries") for part in parts[0])
+    assert len(train) > len(valid) > 0
+    assert (valid @ train.T).max() < 1 - 1e-5
+
+
+def test_cold_is_who_has_never_seen_a_query(make, log):
+    est = make(n_partitions=8, warm_start=True).fit(log.train)
+    assert not est.fit(None).is_cold_
+    assert est.n_samples_seen_ == 2 * len(log.keys) + len(log.train)
+
+
+def test_noisy_keys_that_are_queries_leave_out_those_that_validate(make, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        "sk_amips.estimators._base.noisy_queries",
+        lambda rows, n, *args, **kwargs: (
+            taken.append(len(rows)) or np.ones((n, rows.shape[1]), np.float32)
+        ),
+    )
+    queries = np.random.default_rng(0).normal(size=(200, 6))
+    est = make(keys=None, noisy_keys=1.0, noisy_queries=1.0, early_stopping=True)
+    est.fit(queries)
+    assert taken == [180, 180]
 
 
 def test_a_cold_start_is_better_than_centroids(make, log):

@@ -158,6 +158,14 @@ def test_report(problem):
     assert plain["macs"] == pytest.approx(30 * 16 + 16 * plain["keys_scanned"])
     assert report["macs_ratio"] == plain["macs"] / ours["macs"]
     assert report["worth_it"] == (report["macs_ratio"] > 1)
+    # All that was labelled counts, and what noise has added.
+    assert found.router_.n_samples_seen_ > 64 * 30
+    spent = 1500 * 16 + 3 * found.router_.n_iter_ * weights
+    saved = plain["macs"] - ours["macs"]
+    if report["break_even"] is not None:
+        assert report["break_even"] == pytest.approx(
+            found.router_.n_samples_seen_ * spent / saved, abs=1
+        )
     assert (report["break_even"] is None) == (not report["worth_it"])
     easy = index(CentroidRouter(problem.keys, random_state=0), problem.log, k=1)
     assert easy.report_["break_even"] in (None, 0)  # nothing is learned
@@ -497,13 +505,19 @@ def test_a_router_that_does_not_pay_is_left_and_said_so(problem, hopeless):
     kept = index(hopeless, held_out(problem), **params)
     assert kept.router_ is hopeless
     assert kept.report_["chosen"] == "router"
-    assert kept.report_["candidates"] == work
+    assert kept.report_["candidates"] == {}
     n_keys = [x.visited(problem.test)[1].mean() for x in (kept, found)]
     assert n_keys[0] > 2 * n_keys[1]
 
 
 def test_routers_that_decide_what_is_found_are_kept(problem, hopeless):
-    for budget in {"n_probe": 3}, {"max_keys": 200}:
+    target = {"target_recall": 0.9}
+    for budget in (
+        {"n_probe": 3},
+        {"max_keys": 200},
+        target | {"max_keys": 200},
+        target | {"max_lists": 2},
+    ):
         found = index(hopeless, held_out(problem), k=2, fallback=True, **budget)
         assert found.router_ is hopeless
     with pytest.warns(UserWarning, match="the latter"):
@@ -520,13 +534,88 @@ def test_a_router_that_pays_is_kept(problem):
     router = LinearRouter(keys, n_partitions=30, random_state=0).fit(log[:1000])
     found = index(router, log[1000:], k=1, target_recall=0.9, fallback=True)
     assert found.router_ is found.learned_router_ is router
+    assert set(found.report_["candidates"]) >= {"router", "centroids"}
+    plain = index(
+        CentroidRouter(keys, partition=router.partition_).fit(log),
+        log[1000:],
+        k=1,
+        target_recall=0.9,
+    )
+    new = queries[:300] + 2 * np.abs(queries[:300] @ turn)
+    scanned = [x.visited(new)[1].mean() for x in (found, plain)]
+    assert scanned[0] < 0.8 * scanned[1]
+
+
+def test_few_queries_do_not_judge(problem, hopeless):
+    params = {"k": 2, "target_recall": 0.9, "fallback": True}
+    found = index(hopeless, held_out(problem)[:198], **params)
+    assert found.report_["n_tuning"] == 99
+    assert found.router_ is hopeless
+    with pytest.warns(UserWarning, match="the latter"):
+        found = index(hopeless, held_out(problem)[:200], **params)
+    assert found.report_["n_tuning"] == 100
+
+
+def test_exact_results_are_judged_by_their_own_work(problem, hopeless):
+    with pytest.warns(UserWarning, match="for exact results"):
+        found = index(hopeless, held_out(problem), k=2, fallback=True)
     work = found.report_["candidates"]
-    assert work["router"]["macs"] == min(one["macs"] for one in work.values())
+    kept = index(hopeless, held_out(problem), k=2)
+    for name, searched in ("router", kept), ("centroids", found):
+        visited = searched.visited(problem.test)[1].mean()
+        assert work[name]["keys_scanned"] == pytest.approx(visited, rel=0.1)
+
+
+def test_a_network_makes_way_for_a_linear_router(problem):
+    # As good as none: its weights are those of the centroids, with much beside.
+    net = SupportNetRegressor(
+        problem.keys,
+        n_partitions=30,
+        hidden_layer_sizes=(512,),
+        max_epochs=1,
+        lr=1e-6,
+        noisy_queries=0.0,
+        noisy_keys=0.0,
+        random_state=0,
+    )
+    with pytest.warns(UserWarning, match="SupportNetRegressor takes .* LinearRouter"):
+        found = index(net, problem.log, k=1, target_recall=0.95, fallback=True)
+    assert found.report_["chosen"] == "linear"
+    assert isinstance(found.router_, LinearRouter)
+    assert found.router_.partition_ is found.learned_router_.partition_
+    assert found.score(problem.test) > 0.9
+    # Fitted ahead, nobody knows what it learned from.
+    with pytest.warns(UserWarning, match="CentroidRouter"):
+        found = index(
+            found.learned_router_, problem.log, k=1, target_recall=0.95, fallback=True
+        )
+    assert "linear" not in found.report_["candidates"]
+
+
+def test_without_a_log(problem):
+    net = SupportNetRegressor(
+        problem.keys, n_partitions=30, hidden_layer_sizes=(16,), max_epochs=3
+    )
+    for router in (net, LinearRouter(problem.keys, n_partitions=30)):
+        with pytest.warns(UserWarning, match="calibrated on noisy keys"):
+            found = index(router, None, k=2, target_recall=0.9)
+        assert found.n_features_in_ == 16
+        noisy = problem.keys + 0.01 * np.random.default_rng(0).normal(
+            size=problem.keys.shape
+        )
+        assert found.score(noisy) > 0.88
+        found.calibrate(problem.log)
+        assert found.score(problem.test) > 0.87
+    found = AmortizedNeighbors(net, k=2, target_recall=0.9, fallback=False)
+    found.fit(None, X_cal=problem.log)
+    assert found.score(problem.test) == pytest.approx(0.9, abs=0.03)
+    with pytest.raises(ValueError, match=r"router\.keys=None"):
+        index(SupportNetRegressor(n_partitions=30), None)
 
 
 def test_untrained_routers_are_what_the_user_wants(problem, routers):
     found = index(routers["centroid"], held_out(problem), k=1, fallback=True)
-    assert list(found.report_["candidates"]) == ["router"]
+    assert found.report_["candidates"] == {}
     assert found.report_["chosen"] == "router"
 
 

@@ -218,3 +218,10 @@ def test_bad_input(log, change, message):
 def test_sparse_keys(log):
     with pytest.raises(TypeError, match="dense"):
         learnability_report(sparse.csr_array(log[0]), log[1])
+
+
+def test_nothing_is_expected_of_a_handful_of_queries(rng):
+    keys = rng.normal(size=(200, 8))
+    report = learnability_report(keys, rng.normal(size=(60, 8)), random_state=0)
+    assert report.n_test < 100
+    assert report.expected_gain == "unknown"
