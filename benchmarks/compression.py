@@ -88,7 +88,7 @@ def main():
         off = found[:, 0] - found[:, 1]
         print(
             f"| {name} | "
-            + " | ".join(f"{share:.1%}" for share in kept.mean(axis=0))
+            + " | ".join(f"{share:.2%}" for share in kept.mean(axis=0))
             + " | "
             + " | ".join(f"{recall:.3f}" for recall in found[:, 1].mean(axis=0))
             + f" | {off.mean():.4f} | {off.std(axis=0).max():.4f}"
@@ -98,7 +98,7 @@ def main():
     print("\n| set | kept for 0.99 | plain lists | lists apart |\n|---|---|---|---|")
     for name in args.sets:
         share, plain, apart = work(name, args.cache)
-        print(f"| {name} | {share:.1%} | {plain:.0f} | {apart:.0f} |", flush=True)
+        print(f"| {name} | {share:.2%} | {plain:.0f} | {apart:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

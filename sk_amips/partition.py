@@ -9,7 +9,17 @@ from sklearn.utils import column_or_1d
 from ._validation import row_blocks
 from .nn import unit_rows
 
-__all__ = ["Partition", "as_partition", "spherical_kmeans"]
+__all__ = ["LISTS", "Partition", "as_partition", "n_lists", "spherical_kmeans"]
+
+# Names for numbers of lists, and how many square roots of the number of keys they are.
+LISTS = {"sqrt": 1, "auto": 2}
+
+
+def n_lists(n_partitions: int | str, n_keys: int) -> int:
+    """Number of lists that is meant by a number, or by one of the names."""
+    if n_partitions not in LISTS:
+        return n_partitions
+    return max(1, min(n_keys, round(LISTS[n_partitions] * n_keys**0.5)))
 
 
 class Partition:

@@ -21,7 +21,7 @@ from .._samples import usable_queries
 from .._validation import as_keys, check_same_width, key_norms, row_blocks
 from ..exact._search import check_k, top_k
 from ..nn import unit_rows
-from ..partition import Partition, as_partition, spherical_kmeans
+from ..partition import LISTS, Partition, as_partition, n_lists, spherical_kmeans
 from ._ranking import Ranking
 
 __all__ = ["DatabaseCompressor"]
@@ -317,9 +317,9 @@ class DatabaseCompressor(BaseEstimator):
 
         Parameters
         ----------
-        n_partitions : int or "sqrt", default="sqrt"
+        n_partitions : int, "sqrt" or "auto", default="sqrt"
             Number of lists, of both kinds together; "sqrt" takes the square root of the
-            number of keys.
+            number of keys, "auto" twice that.
         random_state : int, RandomState instance or None, default=None
             Seed of the clustering.
 
@@ -331,8 +331,8 @@ class DatabaseCompressor(BaseEstimator):
         """
         check_is_fitted(self)
         n_keys, n_kept = len(self.keys_), len(self.kept_)
-        if n_partitions == "sqrt":
-            n_partitions = max(2, round(n_keys**0.5))
+        if n_partitions in LISTS:
+            n_partitions = max(2, n_lists(n_partitions, n_keys))
         check_scalar(
             n_partitions, "n_partitions", Integral, min_val=2, max_val=max(2, n_keys)
         )

@@ -29,10 +29,10 @@ class KeyNetRegressor(BaseAmipsRegressor):
     keys : array-like of shape (n_keys, n_features) or None, default=None
         Keys of any norm but zero, such as an ``np.memmap``: used by reference, also by
         clones, and never written. None takes the training queries as keys.
-    n_partitions : int or "sqrt", default=1
+    n_partitions : int, "sqrt" or "auto", default=1
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
-        the square root of the number of keys. The network has ``n_partitions *
-        n_features`` outputs.
+        the square root of the number of keys, "auto" twice that. The network has
+        ``n_partitions * n_features`` outputs.
     partition : Partition or array-like of shape (n_keys,), default=None
         Lists to use in place of k-means, whatever ``n_partitions`` is: another
         estimator's ``partition_``, or the list of each key.

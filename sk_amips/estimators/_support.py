@@ -35,9 +35,9 @@ class SupportNetRegressor(BaseAmipsRegressor):
     keys : array-like of shape (n_keys, n_features) or None, default=None
         Keys of any norm but zero, such as an ``np.memmap``: used by reference, also by
         clones, and never written. None takes the training queries as keys.
-    n_partitions : int or "sqrt", default=1
+    n_partitions : int, "sqrt" or "auto", default=1
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
-        the square root of the number of keys.
+        the square root of the number of keys, "auto" twice that.
     partition : Partition or array-like of shape (n_keys,), default=None
         Lists to use in place of k-means, whatever ``n_partitions`` is: another
         estimator's ``partition_``, or the list of each key.

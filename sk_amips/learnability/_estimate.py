@@ -17,6 +17,7 @@ from ..exact._search import top_k
 from ..index._report import n_macs
 from ..metrics import keys_scanned
 from ..nn import unit_rows
+from ..partition import LISTS
 from ..routing import CentroidRouter, LinearRouter, OptimisticRouter
 from ._missing_mass import MissingMass
 from ._report import LearnabilityReport, MissingMassCurve
@@ -40,7 +41,7 @@ _FEWEST = 100
     {
         "n_partitions": [
             Interval(Integral, 1, None, closed="left"),
-            StrOptions({"sqrt"}),
+            StrOptions(set(LISTS)),
         ],
         "target_recall": [Interval(Real, 0, 1, closed="neither")],
         "max_queries": [Interval(Integral, 2, None, closed="left"), None],
@@ -79,9 +80,9 @@ def learnability_report(
     groups : array-like of shape (n_queries,), default=None
         Group of each query, such as the user or the document it comes from. New queries
         are taken to come from new groups. None: queries are independent.
-    n_partitions : int or "sqrt", default="sqrt"
+    n_partitions : int, "sqrt" or "auto", default="sqrt"
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
-        the square root of the number of keys.
+        the square root of the number of keys, "auto" twice that.
     target_recall : float, default=0.95
         Share of the best keys that a search has to find.
     max_queries : int or None, default=100_000

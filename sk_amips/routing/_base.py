@@ -19,7 +19,7 @@ from .._validation import as_keys, check_same_width, key_norms, row_blocks, row_
 from ..exact import probe_search
 from ..exact._search import check_k, top_k
 from ..metrics import match_rate
-from ..partition import Partition, as_partition, spherical_kmeans
+from ..partition import LISTS, Partition, as_partition, n_lists, spherical_kmeans
 
 # Floats of a block of scores.
 BLOCK_SIZE = 2**24
@@ -36,7 +36,7 @@ class BaseRouter(BaseEstimator, ABC):
         "keys": ["array-like", "sparse matrix", None],
         "n_partitions": [
             Interval(Integral, 1, None, closed="left"),
-            StrOptions({"sqrt"}),
+            StrOptions(set(LISTS)),
         ],
         "partition": ["array-like", Partition, None],
         "device": [str, torch.device],
@@ -237,9 +237,7 @@ class BaseRouter(BaseEstimator, ABC):
             )
 
     def _n_partitions(self, keys: np.ndarray) -> int:
-        if self.n_partitions == "sqrt":
-            return max(1, round(len(keys) ** 0.5))
-        return self.n_partitions
+        return n_lists(self.n_partitions, len(keys))
 
     def _top_k(self, X: np.ndarray, k: int, **kwargs):
         return top_k(

@@ -38,9 +38,9 @@ class OptimisticRouter(BaseRouter):
     ----------
     keys : array-like of shape (n_keys, n_features) or None, default=None
         Keys of any norm but zero, by reference. None takes the queries of :meth:`fit`.
-    n_partitions : int or "sqrt", default="sqrt"
+    n_partitions : int, "sqrt" or "auto", default="sqrt"
         Number of lists into which the keys are split by spherical k-means; "sqrt" takes
-        the square root of the number of keys.
+        the square root of the number of keys, "auto" twice that.
     partition : Partition or array-like of shape (n_keys,), default=None
         Lists to use in place of k-means, whatever ``n_partitions`` is: another
         estimator's ``partition_``, or the list of each key.

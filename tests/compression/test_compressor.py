@@ -77,6 +77,8 @@ def test_lists_of_kept_keys_come_first(log):
         router.search(new, 2)[1], exact_search(keys, new, 2)[1]
     )
     assert fitted.partition(2).n_partitions == 2
+    assert fitted.partition().n_partitions == 22
+    assert fitted.partition("auto").n_partitions == 45
     everything = DatabaseCompressor(keys, n_kept=500).fit(known)
     assert everything.partition(20).n_partitions == 20
     one = DatabaseCompressor(keys, n_kept=1).fit(known).partition(5)

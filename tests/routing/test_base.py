@@ -137,6 +137,7 @@ def test_queries_are_the_keys_by_default(make, log):
 
 def test_number_of_lists(make, log):
     assert make(n_partitions="sqrt").fit(log.train).partition_.n_partitions == 24
+    assert make(n_partitions="auto").fit(log.train).partition_.n_partitions == 49
     single = make(n_partitions=1).fit(log.train)
     assert single.predict_partitions(log.test).shape == (500, 1)
     assert single.score(log.test) == 1
