@@ -83,7 +83,7 @@ def gain(name, n, seed, params, cache):
     own = {"centroids": index.partition_.centroids_.size}
     scanned = {"centroids": probed(plain, queries[test], lists)}
     truth = candidates(
-        index.learned_router_,
+        [index.learned_router_],
         learned,
         queries[test],
         lists,

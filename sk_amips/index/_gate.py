@@ -15,7 +15,7 @@ from ._list_scores import list_scorer
 from ._report import n_macs
 from ._rules import BoundStop
 
-__all__ = ["LINEAR", "Candidate", "best_of_all", "can_tell", "candidates"]
+__all__ = ["LINEAR", "Candidate", "best_of_all", "can_tell", "candidates", "names"]
 
 # Queries from which on routers can be told apart, and those of them that a recall
 # has to leave over if its work is to be judged.
@@ -57,10 +57,18 @@ class Candidate:
         return {"keys_scanned": self.keys_scanned, "macs": self.macs}
 
 
-def can_tell(router, n_queries: int) -> bool:
+def can_tell(routers: list, n_queries: int) -> bool:
     """Whether there are others to compare a router with, and queries to do it by."""
-    learned = hasattr(router, "net_") or hasattr(router, "coef_")
-    return learned and router.partition_.n_partitions > 1 and n_queries >= _FEWEST
+    learned = any(hasattr(r, "net_") or hasattr(r, "coef_") for r in routers)
+    several = routers[0].partition_.n_partitions > 1
+    return learned and several and n_queries >= _FEWEST
+
+
+def names(routers: list) -> list[str]:
+    """What routers are called in a report."""
+    if len(routers) == 1:
+        return ["router"]
+    return [f"router {i}" for i in range(len(routers))]
 
 
 def best_of_all(found: dict[str, Candidate]) -> str:
@@ -69,27 +77,31 @@ def best_of_all(found: dict[str, Candidate]) -> str:
 
 
 def candidates(
-    router,
+    routers: list,
     engine: Engine,
     X: np.ndarray,
     best_lists: np.ndarray,
     target_recall: float,
     *,
+    simpler: bool = True,
     bounds: ListBounds | None = None,
     X_train: np.ndarray | None = None,
 ) -> dict[str, Candidate]:
-    """A trained router, and simpler ones over the same lists.
+    """Routers, and simpler ones over the same lists.
 
     Parameters
     ----------
-    router : estimator
+    routers : list of estimators
+        The first of them trained.
     engine : Engine
-        The search that it steers.
+        The search that the first one steers.
     X : ndarray of shape (n, d)
         Queries, none of them zero, that nothing was learned from.
     best_lists : ndarray of shape (n, k)
         Lists of their k best keys.
     target_recall : float
+    simpler : bool, default=True
+        Whether to try any but the given ones.
     bounds : ListBounds or None, default=None
         Where results are exact: those that say which lists can be left out.
     X_train : ndarray of shape (n_training, d) or None, default=None
@@ -98,13 +110,14 @@ def candidates(
     Returns
     -------
     found : dict of str to Candidate
-        "router", "centroids", "linear" where a network has learned from ``X_train``,
-        and "optimistic" where its own work leaves it a chance.
+        "router", or of several "router 0", "router 1" and so on, "centroids", "linear"
+        where a network has learned from ``X_train``, and "optimistic" where its own
+        work leaves it a chance.
     """
 
     def tried(some):
         own = engine
-        if some is not router:
+        if some is not routers[0]:
             own = Engine(engine.keys, engine.lists, list_scorer(some))
         stop = choose_stop(own, X, best_lists, target_recall)
         if bounds is None:
@@ -115,9 +128,14 @@ def candidates(
         judged = float(np.exp(np.log(macs[1:]).mean()))
         return Candidate(some, own, stop, float(keys[0]), float(macs[0]), judged)
 
-    found = {"router": tried(router)}
+    found = {
+        name: tried(some) for name, some in zip(names(routers), routers, strict=True)
+    }
+    if not simpler:
+        return found
+    router = routers[0]
     found["centroids"] = tried(_other(CentroidRouter, router))
-    if hasattr(router, "net_") and X_train is not None:
+    if X_train is not None and any(hasattr(some, "net_") for some in routers):
         found["linear"] = tried(_other(LinearRouter, router, X_train[:LINEAR]))
     own = (min(RANK, X.shape[1]) + 1) * router.partition_.centroids_.size
     if own < min(one.macs for one in found.values()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -17,7 +18,7 @@ from ..routing._base import BaseRouter
 from ..training import noisy_queries
 from ._gate import LINEAR
 
-__all__ = ["fitted_router", "noisy_keys", "two_uses"]
+__all__ = ["Fitted", "fitted_routers", "noisy_keys", "two_uses"]
 
 # Share of the calibration queries that choose router and stop, before the others set
 # the margin. As many queries are held out at least, and half of them choose.
@@ -26,21 +27,49 @@ _TUNING, _ENOUGH = 0.2, 500
 _COLD = 4096
 
 
-def bare_router(router) -> BaseRouter:
-    """The router of a parameter, which may be frozen.
+class Fitted(NamedTuple):
+    """Routers over the same lists, and what is left to choose and to calibrate by.
+
+    Attributes
+    ----------
+    routers : list of estimators
+    X_cal : ndarray of shape (n, d)
+        Queries unknown to them.
+    groups : ndarray of shape (n,) or None
+        Groups of these.
+    X_train : ndarray or None
+        Some queries that they have learned from, in random order; None where they were
+        fitted before, or without any.
+    """
+
+    routers: list
+    X_cal: np.ndarray
+    groups: np.ndarray | None
+    X_train: np.ndarray | None
+
+
+def bare_routers(router) -> list[BaseRouter]:
+    """The routers of a parameter, which may be frozen.
 
     Raises
     ------
     TypeError
-        If it is none of this library.
+        If one is none of this library.
+    ValueError
+        If there is none, or their keys differ.
     """
-    if isinstance(router, FrozenEstimator):
-        router = router.estimator
-    if not isinstance(router, BaseRouter):
-        raise TypeError(
-            f"router must be one of the routers of sk_amips, got {router!r}."
-        )
-    return router
+    routers = router if isinstance(router, list | tuple) else [router]
+    if not routers:
+        raise ValueError("router must not be an empty list.")
+    bare = [r.estimator if isinstance(r, FrozenEstimator) else r for r in routers]
+    for some in bare:
+        if not isinstance(some, BaseRouter):
+            raise TypeError(
+                f"router must be one of the routers of sk_amips, got {some!r}."
+            )
+        if some.keys is not bare[0].keys:
+            raise ValueError("Routers of a list must have the very same keys.")
+    return bare
 
 
 def noisy_keys(router, rng: np.random.RandomState) -> np.ndarray:
@@ -51,7 +80,7 @@ def noisy_keys(router, rng: np.random.RandomState) -> np.ndarray:
     ValueError
         If the router has no keys yet.
     """
-    router = bare_router(router)
+    router = bare_routers(router)[0]
     if router.keys is None:
         raise ValueError("Without queries there must be keys, got router.keys=None.")
     warnings.warn(
@@ -62,14 +91,14 @@ def noisy_keys(router, rng: np.random.RandomState) -> np.ndarray:
     return noisy_queries(as_keys(router.keys), _COLD, COLD_NOISE, rng)
 
 
-def fitted_router(router, X, X_cal, groups, share, rng: np.random.RandomState):
-    """The router, queries to calibrate on with groups, and those it learned from.
-
-    The latter in random order, and None where it was fitted before, or without any.
+def fitted_routers(
+    router, X, X_cal, groups, share, rng: np.random.RandomState
+) -> Fitted:
+    """Fit routers on one part of some queries, all over the lists of the first.
 
     Parameters
     ----------
-    router : estimator
+    router : estimator or list of estimators
     X : ndarray of shape (n_queries, d) or None
     X_cal : ndarray of shape (n_calibration_queries, d) or None
         Not both are None.
@@ -78,30 +107,59 @@ def fitted_router(router, X, X_cal, groups, share, rng: np.random.RandomState):
         Of the queries, to calibrate on where ``X_cal`` is None.
     rng : RandomState
     """
-    router = bare_router(router)
-    try:
-        check_is_fitted(router)
-    except NotFittedError:
-        router = clone(router)
-        if X is None:
-            # A network makes noisy keys of its own.
-            log = None
-            if "noisy_keys" not in router.get_params(deep=False):
-                log = noisy_queries(as_keys(router.keys), _COLD, COLD_NOISE, rng)
-            return router.fit(log), X_cal, None, None
+    routers = bare_routers(router)
+    known = [_is_fitted(some) for some in routers]
+    if all(known):
+        _check_same_lists(routers)
         if X_cal is not None:
-            return router.fit(X), X_cal, None, X[rng.permutation(len(X))[:LINEAR]]
-        if router.keys is None:
-            return router.fit(X), X, groups, X
+            X, groups = X_cal, None
+        check_same_width(routers[0].keys_, X)
+        return Fitted(routers, X, groups, None)
+    if any(known):
+        raise ValueError("Routers of a list must be fitted, all of them or none.")
+    first, *others = (clone(some) for some in routers)
+    if X is None:
+        _fit_without_log(first, rng)
+        for some in others:
+            _fit_without_log(some.set_params(partition=first.partition_), rng)
+        return Fitted([first, *others], X_cal, None, None)
+    train = np.arange(len(X))
+    if X_cal is not None:
+        train, X_cal, groups = rng.permutation(train), X_cal, None
+    elif first.keys is None:
+        X_cal = X
+    else:
         if share == "auto":
             share = min(1 / 3, max(0.1, _ENOUGH / len(X)))
         train, held_out = _split(X, groups, share, rng)
-        groups = None if groups is None else groups[held_out]
-        return router.fit(X[train]), X[held_out], groups, X[train]
-    if X_cal is not None:
-        X, groups = X_cal, None
-    check_same_width(router.keys_, X)
-    return router, X, groups, None
+        X_cal, groups = X[held_out], None if groups is None else groups[held_out]
+    log = X if len(train) == len(X) else X[train]
+    first.fit(log)
+    for some in others:
+        some.set_params(partition=first.partition_).fit(log)
+    return Fitted([first, *others], X_cal, groups, X[train[:LINEAR]])
+
+
+def _is_fitted(router) -> bool:
+    try:
+        check_is_fitted(router)
+    except NotFittedError:
+        return False
+    return True
+
+
+def _check_same_lists(routers) -> None:
+    labels = [router.partition_.labels_ for router in routers]
+    if not all(np.array_equal(labels[0], other) for other in labels[1:]):
+        raise ValueError("Fitted routers of a list must have the same partition_.")
+
+
+def _fit_without_log(router, rng: np.random.RandomState) -> None:
+    log = None
+    # A network makes noisy keys of its own.
+    if "noisy_keys" not in router.get_params(deep=False):
+        log = noisy_queries(as_keys(router.keys), _COLD, COLD_NOISE, rng)
+    router.fit(log)
 
 
 def two_uses(X: np.ndarray, groups, rng: np.random.RandomState):

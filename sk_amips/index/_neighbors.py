@@ -20,8 +20,8 @@ from ._code_lists import CodeLists
 from ._engine import Engine, directions
 from ._export import to_faiss
 from ._faiss_lists import FaissLists
-from ._gate import best_of_all, can_tell, candidates
-from ._held_out import fitted_router, noisy_keys, two_uses
+from ._gate import best_of_all, can_tell, candidates, names
+from ._held_out import fitted_routers, noisy_keys, two_uses
 from ._list_scores import list_scorer
 from ._report import work_report
 from ._searching import SearchesKeys
@@ -47,11 +47,12 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
 
     Parameters
     ----------
-    router : estimator
+    router : estimator or list of estimators
         :class:`SupportNetRegressor`, :class:`KeyNetRegressor`, :class:`LinearRouter`,
         :class:`OptimisticRouter` or :class:`CentroidRouter` with its keys. A fitted one
         is used as it is; any other is cloned and fitted on part of the queries.
-        ``FrozenEstimator(router)`` stays fitted in clones.
+        ``FrozenEstimator(router)`` stays fitted in clones. Of several, over the lists
+        of the first, the one is used that takes the least work for the recall.
     lists : {"flat", "pqfastscan", "rabitq"}, default="flat"
         "flat" gives the exact best keys of the lists visited: short codes that this
         processor multiplies fast rule out most keys, the keys themselves decide. The
@@ -87,7 +88,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     router_ : estimator
         The router that searches use.
     learned_router_ : estimator
-        The router as it was fitted: another one where that does not pay.
+        The router as it was fitted, or the best of several: another one than
+        ``router_`` where it does not pay.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         The keys, by reference.
     partition_ : Partition
@@ -102,8 +104,9 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ``"keys_ratio"`` and ``"macs_ratio"``; ``"worth_it"``, whether the index saves
         work; and ``"break_even"``, after how many queries the work of labelling and
         training has been saved (None: never, or not by a router of this fit). Beside
-        them what was ``"chosen"``: "router", or where that does not pay "centroids",
-        "optimistic" or "linear", which all figures are about then; the
+        them what was ``"chosen"``: "router" (of several "router 0" and so on), or where
+        that does not pay "centroids", "optimistic" or "linear", which all figures are
+        about then; the
         ``"candidates"``, with ``"keys_scanned"`` and ``"macs"`` of each on the
         ``"n_tuning"`` queries that chose (empty: nothing was compared); and the stop:
         ``"share"`` of the way from mean to best at which the bar lies (None: all
@@ -142,7 +145,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     """
 
     _parameter_constraints: dict = {
-        "router": [HasMethods(["fit"])],
+        "router": [HasMethods(["fit"]), list, tuple],
         "lists": [StrOptions({"flat", "pqfastscan", "rabitq"})],
         "k": [Interval(Integral, 1, None, closed="left")],
         "target_recall": [Interval(Real, 0, 1, closed="neither"), None],
@@ -226,6 +229,11 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         """:meth:`fit`, in place."""
         if self.n_probe is not None and self.target_recall is not None:
             raise ValueError("Give n_probe or target_recall, not both.")
+        if isinstance(self.router, list | tuple) and not self._is_same_for_all():
+            raise ValueError(
+                "Of several routers one is chosen by its work for a recall: give "
+                "target_recall, and neither n_probe nor a budget."
+            )
         if self._is_exact() and self.lists != "flat":
             raise ValueError(
                 f"{self.lists!r} lists are never exact: give target_recall, n_probe, "
@@ -242,9 +250,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             check_consistent_length(X, groups)
         if X_cal is not None and X is not None:
             X_cal = self._checked(X_cal, reset=False)
-        router, X_cal, groups, X_train = fitted_router(
+        routers, X_cal, groups, X_train = fitted_routers(
             self.router, X, X_cal, groups, self.calibration_fraction, rng
         )
+        router = routers[0]
         keys, partition = router.keys_, router.partition_
         check_k(self.k, len(keys))
         seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -261,7 +270,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         self._engine = Engine(keys, lists, list_scorer(router))
         self._bounds = ListBounds(keys, partition) if self._is_exact() else None
         tuning, held_out = self._with_best(X_cal, groups, self.k, rng)
-        stop, gate = self._gate(tuning, X_train)
+        stop, gate = self._gate(routers, tuning, X_train)
         self.calibrations_ = {}
         if self.k > 1:
             self._calibrate(held_out, 1, self._stop(tuning, 1))
@@ -313,40 +322,47 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         _, best = self.router_._top_k(X, k)
         return (X[tuning], best[tuning]), (X[calibrating], best[calibrating])
 
-    def _gate(self, tuning, X_train) -> tuple[tuple, dict]:
-        """See that the router pays, or take another: its stop, and what to report."""
+    def _gate(self, routers, tuning, X_train) -> tuple[tuple, dict]:
+        """Take the router that pays most: its stop, and what to report."""
         X, best = tuning
-        gate = {"chosen": "router", "candidates": {}, "n_tuning": len(X)}
-        promised = self.target_recall is not None or self._is_exact()
-        budget = self.max_lists is not None or self.max_keys is not None
-        if not self.fallback or not promised or budget:
+        called = names(routers)
+        gate = {"chosen": called[0], "candidates": {}, "n_tuning": len(X)}
+        if not (self._is_same_for_all() and can_tell(routers, len(X))):
             return self._stop(tuning, self.k), gate
-        if not can_tell(self.router_, len(X)):
+        if len(routers) == 1 and not self.fallback:
             return self._stop(tuning, self.k), gate
         tried = candidates(
-            self.router_,
+            routers,
             self._engine,
             X,
             self.partition_.labels_[best],
             self._target(),
+            simpler=self.fallback,
             bounds=self._bounds,
             X_train=X_train,
         )
+        mine = best_of_all({name: tried[name] for name in called})
         chosen = best_of_all(tried)
         one = tried[chosen]
-        if chosen != "router":
+        self.learned_router_ = tried[mine].router
+        if chosen not in called:
             asked = f"a recall of {self.target_recall}"
             warnings.warn(
-                f"The {type(self.router_).__name__} takes {tried['router'].macs:.3g} "
-                "multiply-accumulates a query for "
+                f"The {type(self.learned_router_).__name__} takes "
+                f"{tried[mine].macs:.3g} multiply-accumulates a query for "
                 f"{'exact results' if self._is_exact() else asked}, "
                 f"{type(one.router).__name__} {one.macs:.3g}: the index uses the "
                 "latter.",
                 stacklevel=5,
             )
-            self.router_, self._engine = one.router, one.engine
+        self.router_, self._engine = one.router, one.engine
         work = {name: other.work() for name, other in tried.items()}
         return one.stop, gate | {"chosen": chosen, "candidates": work}
+
+    def _is_same_for_all(self) -> bool:
+        """Whether what is found does not depend on the router, only the work does."""
+        promised = self.target_recall is not None or self._is_exact()
+        return promised and self.max_lists is None and self.max_keys is None
 
     def _calibrate(self, held_out, k, stop) -> None:
         """Set the calibration for k keys."""

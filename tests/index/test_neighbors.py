@@ -626,3 +626,53 @@ def test_fallback_where_queries_are_the_keys(problem):
     with pytest.warns(UserWarning, match="the latter"):
         found = index(router, problem.test, k=1, target_recall=0.9, fallback=True)
     assert found.router_.keys_ is router.keys_
+
+
+def test_of_several_routers_the_cheapest_is_used(problem):
+    def net(width):
+        return SupportNetRegressor(
+            problem.keys,
+            n_partitions=30,
+            hidden_layer_sizes=(width,),
+            max_epochs=5,
+            random_state=0,
+        )
+
+    linear = LinearRouter(problem.keys, n_partitions=7)
+    params = {"k": 2, "target_recall": 0.9}
+    found = index([net(2048), linear, net(8)], problem.log, **params)
+    report = found.report_
+    work = report["candidates"]
+    assert list(work) == ["router 0", "router 1", "router 2"]
+    assert work["router 0"]["macs"] > 2 * work["router 2"]["macs"]
+    assert report["chosen"] in ("router 1", "router 2")
+    assert found.router_ is found.learned_router_
+    assert found.partition_.n_partitions == 30  # those of the first
+    assert found.score(problem.test) > 0.87
+    assert linear.get_params()["partition"] is None
+    # Fitted ones over the same lists; of one list each.
+    first = CentroidRouter(problem.keys, n_partitions=30).fit(problem.log)
+    second = LinearRouter(problem.keys, partition=first.partition_).fit(problem.log)
+    found = index([first, second], held_out(problem), **params)
+    assert found.router_ in (first, second)
+    again = clone(found).set_params(router=[net(8), net(8)])
+    assert clone(again).router[1].keys is problem.keys
+
+
+def test_several_routers_that_do_not_go_together(problem, routers):
+    keys = problem.keys
+    new = LinearRouter(keys, n_partitions=30)
+    other = CentroidRouter(keys, n_partitions=20).fit(problem.log)
+    target = {"target_recall": 0.9}
+    for some, params, match in [
+        ([], target, "empty"),
+        ([new, CentroidRouter(keys.copy())], target, "very same keys"),
+        ([new, routers["linear"]], target, "all of them or none"),
+        ([routers["linear"], other], target, "same partition_"),
+        ([new, new], {"n_probe": 3}, "by its work"),
+        ([new, new], target | {"max_keys": 100}, "by its work"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            index(some, problem.log, **params)
+    with pytest.raises(TypeError, match="routers of sk_amips"):
+        index([new, "linear"], problem.log, **target)
