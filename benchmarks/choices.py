@@ -1,4 +1,4 @@
-"""Work of a query by width of the router, number of lists, and free labels.
+"""Work of a query by width and rank of routers, number of lists, and free labels.
 
     python benchmarks/choices.py --cache folder --figure choices.png
 
@@ -28,6 +28,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 WIDTHS = (16, 32, 64, 128, 256)
+RANKS = (16, 64)
 # Numbers of lists, in square roots of the number of keys.
 ROOTS = (1, 2, 4)
 NONE = {"noisy_queries": 0.0, "noisy_keys": 0.0}
@@ -86,7 +87,7 @@ def widths(problem):
 
 
 def numbers_of_lists(problem):
-    """By the number of lists: centroids, a linear router, and a network."""
+    """By the number of lists: centroids, linear routers, and a network."""
     work = []
     for roots in ROOTS:
         given = {"partition": problem.lists(roots)}
@@ -96,6 +97,9 @@ def numbers_of_lists(problem):
             "linear": LinearRouter(problem.keys, **given),
             "network": net,
         }
+        for rank in RANKS:
+            low = LinearRouter(problem.keys, rank=rank, **given)
+            routers[f"linear, rank {rank}"] = low
         work.append(
             [problem.row(name, r.fit(problem.log)) for name, r in routers.items()]
         )

@@ -38,7 +38,9 @@ def _layers(router) -> Callable[[np.ndarray], Tensor] | None:
     if isinstance(router, CentroidRouter):
         return centroid_scorer(router)
     if isinstance(router, LinearRouter):
-        return Stack([_affine(router.coef_, router.intercept_)])
+        *before, last = getattr(router, "factors_", (router.coef_,))[::-1]
+        layers = [*map(_affine, before), _affine(last, router.intercept_)]
+        return Stack(layers, activation=torch.nn.Identity())
     module = getattr(getattr(router, "net_", None), "module_", None)
     if isinstance(module, RadialSupportNet):
         module = module.net

@@ -20,7 +20,7 @@ def n_macs(router) -> int:
         state = router.net_.module_.state_dict().values()
         return sum(tensor.numel() for tensor in state)
     if hasattr(router, "coef_"):
-        return router.coef_.size
+        return sum(f.size for f in getattr(router, "factors_", (router.coef_,)))
     n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
     return router.partition_.centroids_.size + n_factors
 

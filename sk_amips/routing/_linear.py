@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
+from .._validation import row_blocks
 from ..exact import partition_search
 from ._base import BaseRouter
 
@@ -43,6 +44,10 @@ class LinearRouter(BaseRouter):
     fit_intercept : bool, default=True
         Whether scores have constants. Without them lists are ordered by inner products
         alone, as :meth:`AmortizedNeighbors.to_faiss` needs it; "ridge" only.
+    rank : int or None, default=None
+        Rank of the weights, so that a query's scores take ``rank * (n_features +
+        n_partitions)`` multiplications: reduced-rank regression [2]_, whose scores of
+        the training queries are the nearest of that rank. "ridge" only. None: full.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where exact searches run.
     n_jobs : int or None, default=None
@@ -54,6 +59,8 @@ class LinearRouter(BaseRouter):
     ----------
     coef_ : ndarray of shape (n_partitions, n_features)
         Weights of the query's direction.
+    factors_ : tuple of ndarray of shape (n_partitions, rank) and (rank, n_features)
+        Of which ``coef_`` is the product; only with a ``rank`` below the full one.
     intercept_ : ndarray of shape (n_partitions,)
         Constants, zero with ``fit_intercept=False``. A list that never held the best
         key of a training query comes after all others, in the order of the centroids.
@@ -76,6 +83,8 @@ class LinearRouter(BaseRouter):
     ----------
     .. [1] Vecchiato, Lucchese, Nardini and Bruch, "A Learning-to-Rank Formulation of
        Clustering-Based Approximate Nearest Neighbor Search", SIGIR 2024.
+    .. [2] Izenman, "Reduced-Rank Regression for the Multivariate Linear Model", Journal
+       of Multivariate Analysis 5, 1975.
 
     Examples
     --------
@@ -95,6 +104,7 @@ class LinearRouter(BaseRouter):
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "fit_intercept": ["boolean"],
+        "rank": [Interval(Integral, 1, None, closed="left"), None],
     }
 
     def __init__(
@@ -107,6 +117,7 @@ class LinearRouter(BaseRouter):
         alpha=0.3,
         max_iter=100,
         fit_intercept=True,
+        rank=None,
         device="auto",
         n_jobs=None,
         random_state=None,
@@ -118,6 +129,7 @@ class LinearRouter(BaseRouter):
         self.alpha = alpha
         self.max_iter = max_iter
         self.fit_intercept = fit_intercept
+        self.rank = rank
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -140,8 +152,11 @@ class LinearRouter(BaseRouter):
         self : object
             The fitted router.
         """
-        if self.loss == "cross_entropy" and not self.fit_intercept:
-            raise ValueError("fit_intercept=False needs loss='ridge'.")
+        if self.loss == "cross_entropy":
+            if not self.fit_intercept:
+                raise ValueError("fit_intercept=False needs loss='ridge'.")
+            if self.rank is not None:
+                raise ValueError("rank needs loss='ridge'.")
         with self._fitting() as twin:
             X = twin._checked(X, reset=True)
             if sample_weight is not None:
@@ -198,9 +213,31 @@ class LinearRouter(BaseRouter):
         model = Ridge(alpha=self.alpha, fit_intercept=self.fit_intercept)
         model.fit(unit, scores, sample_weight=sample_weight)
         coef = np.atleast_2d(model.coef_)
-        return coef, np.broadcast_to(model.intercept_, len(coef)).copy()
+        intercept = np.broadcast_to(model.intercept_, len(coef)).copy()
+        if self.rank is None or self.rank >= min(coef.shape):
+            return coef, intercept
+        return self._reduced(coef, intercept, unit, sample_weight)
+
+    def _reduced(self, coef, intercept, unit: np.ndarray, sample_weight):
+        """Weights of lower rank, and constants that keep the mean scores."""
+        weight = np.ones(len(unit)) if sample_weight is None else sample_weight
+        mean = np.zeros(unit.shape[1])
+        if self.fit_intercept:
+            mean = np.average(unit, axis=0, weights=weight)
+        moments = np.zeros((unit.shape[1], unit.shape[1]))
+        for rows in row_blocks(len(unit)):
+            some = unit[rows] - mean
+            moments += (some * weight[rows, None]).T @ some
+        # Axes along which the scores of the queries differ most, the largest last.
+        axes = np.linalg.eigh(coef @ moments @ coef.T)[1][:, -self.rank :]
+        self.factors_ = axes, axes.T @ coef
+        low = axes @ self.factors_[1]
+        return low, intercept + (coef - low) @ mean
 
     def _list_scores(self, X: np.ndarray) -> np.ndarray:
         norms, unit = self._directions(X)
-        scores = unit @ self.coef_.T + self.intercept_
+        scores = unit
+        for factor in reversed(getattr(self, "factors_", (self.coef_,))):
+            scores = scores @ factor.T
+        scores = scores + self.intercept_
         return np.where(norms > 0, norms, 1.0) * scores

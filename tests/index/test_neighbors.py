@@ -659,6 +659,19 @@ def test_of_several_routers_the_cheapest_is_used(problem):
     assert clone(again).router[1].keys is problem.keys
 
 
+def test_low_rank_in_an_index(problem):
+    """Its scores come from two products, of one query as of many."""
+    low = LinearRouter(problem.keys, n_partitions=30, rank=4, random_state=0)
+    found = index(low, problem.log, k=2, target_recall=0.9)
+    assert found.score(problem.test) > 0.87
+    weights = 4 * (30 + 16)
+    report = found.report_["router"]
+    assert report["macs"] == pytest.approx(weights + 16 * report["keys_scanned"])
+    together = found.search(problem.test[:20])[1]
+    alone = np.concatenate([found.search(x[None])[1] for x in problem.test[:20]])
+    np.testing.assert_array_equal(together, alone)
+
+
 def test_several_routers_that_do_not_go_together(problem, routers):
     keys = problem.keys
     new = LinearRouter(keys, n_partitions=30)

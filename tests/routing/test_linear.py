@@ -209,3 +209,42 @@ def test_without_intercepts(log):
     assert router.score(log.test) > 0.5 * with_them.score(log.test)
     with pytest.raises(ValueError, match="ridge"):
         router.set_params(loss="cross_entropy").fit(log.train)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_low_rank_is_the_nearest_of_that_rank(log, fit_intercept, weighted):
+    """Of the full scores of the training queries: by the singular values."""
+    params = {"n_partitions": 20, "fit_intercept": fit_intercept, "random_state": 0}
+    weight = np.linspace(0.5, 2, len(log.train)) if weighted else None
+    full = LinearRouter(log.keys, **params).fit(log.train, sample_weight=weight)
+    low = LinearRouter(log.keys, rank=3, **params).fit(log.train, sample_weight=weight)
+    assert low.factors_[0].shape == (20, 3)
+    np.testing.assert_allclose(low.factors_[0] @ low.factors_[1], low.coef_)
+    unit = log.train / np.linalg.norm(log.train, axis=1, keepdims=True)
+    weight = np.ones(len(unit)) if weight is None else weight
+    scores = [unit @ r.coef_.T + r.intercept_ for r in (full, low)]
+    if fit_intercept:
+        means = [np.average(some, axis=0, weights=weight) for some in scores]
+        np.testing.assert_allclose(*means, atol=1e-6)
+        scores[0] = scores[0] - means[0]
+        scores[1] = scores[1] - means[1]
+    root = np.sqrt(weight)[:, None]
+    left = np.linalg.norm(root * (scores[0] - scores[1]))
+    values = np.linalg.svd(root * scores[0], compute_uv=False)
+    assert left == pytest.approx(np.linalg.norm(values[3:]), rel=1e-4)
+    np.testing.assert_allclose(
+        low.predict_partitions(unit), unit @ low.coef_.T + low.intercept_, atol=1e-5
+    )
+
+
+def test_a_rank_that_is_no_limit(log):
+    params = {"n_partitions": 5, "random_state": 0}
+    full = LinearRouter(log.keys, **params).fit(log.train)
+    same = LinearRouter(log.keys, rank=5, **params).fit(log.train)
+    np.testing.assert_array_equal(full.coef_, same.coef_)
+    assert not hasattr(same, "factors_")
+    low = same.set_params(rank=2).fit(log.train)
+    assert not hasattr(low.set_params(rank=None).fit(log.train), "factors_")
+    with pytest.raises(ValueError, match="rank needs loss='ridge'"):
+        LinearRouter(log.keys, loss="cross_entropy", rank=2).fit(log.train)
