@@ -131,6 +131,12 @@ def fitted_routers(
     else:
         if share == "auto":
             share = min(1 / 3, max(0.1, _ENOUGH / len(X)))
+        n_groups = len(X) if groups is None else len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(
+                "Queries of two groups at least are needed, to learn from and to "
+                f"calibrate on: got n_samples={len(X)} in one group."
+            )
         train, held_out = _split(X, groups, share, rng)
         X_cal, groups = X[held_out], None if groups is None else groups[held_out]
     log = X if len(train) == len(X) else X[train]

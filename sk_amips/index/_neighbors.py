@@ -218,7 +218,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ------
         ValueError
             If ``n_probe`` comes with ``target_recall``, ``k`` is larger than the number
-            of keys, or no query is left to calibrate on.
+            of keys, no query is left to calibrate on, or several routers do not have
+            the same keys and, fitted, the same lists.
         """
         twin = copy(self)
         twin._fit(X, groups, X_cal)
@@ -241,6 +242,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             )
         rng = check_random_state(self.random_state)
         if X is None:
+            if groups is not None:
+                raise ValueError("groups must be None where X is.")
             X_cal = noisy_keys(self.router, rng) if X_cal is None else X_cal
             X_cal = self._checked(X_cal, reset=True)
         else:

@@ -609,6 +609,8 @@ def test_without_a_log(problem):
     found = AmortizedNeighbors(net, k=2, target_recall=0.9, fallback=False)
     found.fit(None, X_cal=problem.log)
     assert found.score(problem.test) == pytest.approx(0.9, abs=0.03)
+    with pytest.raises(ValueError, match="groups must be None"):
+        AmortizedNeighbors(net).fit(None, groups=[1])
     with pytest.raises(ValueError, match=r"router\.keys=None"):
         index(SupportNetRegressor(n_partitions=30), None)
 
@@ -657,6 +659,14 @@ def test_of_several_routers_the_cheapest_is_used(problem):
     assert found.router_ in (first, second)
     again = clone(found).set_params(router=[net(8), net(8)])
     assert clone(again).router[1].keys is problem.keys
+
+
+def test_one_group_cannot_teach_and_calibrate(problem):
+    router = CentroidRouter(problem.keys)
+    with pytest.raises(ValueError, match="n_samples=1 in one group"):
+        index(router, problem.log[:1])
+    with pytest.raises(ValueError, match="n_samples=1400 in one group"):
+        AmortizedNeighbors(router).fit(problem.log, groups=np.zeros(1400))
 
 
 def test_low_rank_in_an_index(problem):
