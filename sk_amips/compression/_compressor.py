@@ -18,9 +18,8 @@ from sklearn.utils.validation import (
 )
 
 from .._samples import usable_queries
-from .._validation import as_keys, check_same_width, key_norms, row_blocks
+from .._validation import as_keys, check_same_width, key_norms, squared_norms
 from ..exact._search import check_k, top_k
-from ..nn import unit_rows
 from ..partition import LISTS, Partition, as_partition, n_lists, spherical_kmeans
 from ._ranking import Ranking
 
@@ -185,8 +184,8 @@ class DatabaseCompressor(BaseEstimator):
         self.keys_ = keys
         self._max_norm = key_norms(keys, allow_zero=True).max
         best = self._best(X, min(self.n_neighbors, len(keys)))
-        mean = np.average(unit_rows(X)[1], axis=0, weights=weight)
-        prior = np.concatenate([keys[rows] @ mean for rows in row_blocks(len(keys))])
+        # Nothing of the log, which would tell each query of its own group.
+        prior = squared_norms(keys)
         self._ranking = Ranking(best, groups, weight, prior, self.k)
         self.ranking_ = self._ranking.order
         n_kept = self._number_kept()

@@ -138,6 +138,7 @@ def fitted_routers(
                 f"calibrate on: got n_samples={len(X)} in one group."
             )
         train, held_out = _split(X, groups, share, rng)
+        train = rng.permutation(train)  # of groups they come in order
         X_cal, groups = X[held_out], None if groups is None else groups[held_out]
     log = X if len(train) == len(X) else X[train]
     first.fit(log)

@@ -158,3 +158,21 @@ def test_wrong_queries(log):
         compressor.fit(known, sample_weight=-np.ones(len(known)))
     with pytest.raises(ValueError, match="NaN"):
         compressor.fit(np.where(known > 3, np.nan, known))
+
+
+def test_few_groups_do_not_judge_themselves():
+    """Against an order made anew without each group in turn."""
+    rng = np.random.default_rng(0)
+    keys = rng.normal(size=(2000, 16))
+    centers = rng.normal(size=(5, 16))
+    groups = np.repeat(np.arange(5), 40)
+    queries = centers[groups] + 0.5 * rng.normal(size=(200, 16))
+    params = {"n_kept": 400, "n_neighbors": 1}
+    recall = DatabaseCompressor(keys, **params).fit(queries, groups=groups).recall_
+    apart = [
+        DatabaseCompressor(keys, **params)
+        .fit(queries[groups != g], groups=groups[groups != g])
+        .score(queries[groups == g])
+        for g in range(5)
+    ]
+    assert recall == pytest.approx(np.mean(apart), abs=0.03)
