@@ -5,6 +5,7 @@ from .estimators import KeyNetRegressor, SupportNetRegressor
 from .exact import exact_search
 from .index import AmortizedNeighbors
 from .learnability import learnability_report
+from .persistence import load
 from .routing import CentroidRouter, LinearRouter, OptimisticRouter
 
 __version__ = "0.1.0.dev0"
@@ -19,4 +20,5 @@ __all__ = [
     "SupportNetRegressor",
     "exact_search",
     "learnability_report",
+    "load",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
-__all__ = ["two_parts", "usable_queries"]
+__all__ = ["checked_groups", "two_parts", "usable_queries"]
 
 
 def usable_queries(
@@ -35,11 +35,7 @@ def usable_queries(
     """
     if groups is None:
         groups = np.arange(len(queries))
-    else:
-        groups = column_or_1d(groups)
-        check_consistent_length(queries, groups)
-        if groups.dtype.kind == "f" and np.isnan(groups).any():
-            raise ValueError("groups contains NaN.")
+    groups = checked_groups(groups, queries)
     rows = np.flatnonzero(queries.any(axis=1))
     if max_queries is not None and len(rows) > max_queries:
         _, codes = np.unique(groups[rows], return_inverse=True)
@@ -51,6 +47,23 @@ def usable_queries(
             f", not counting queries that are zero or left out: got {len(names)}."
         )
     return rows, codes
+
+
+def checked_groups(groups, queries) -> np.ndarray | None:
+    """Groups, one for each query, if there are any.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the queries, or one is missing.
+    """
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    check_consistent_length(queries, groups)
+    if groups.dtype.kind == "f" and np.isnan(groups).any():
+        raise ValueError("groups contains NaN.")
+    return groups
 
 
 def two_parts(

@@ -71,6 +71,17 @@ def score_regression(
     Returns
     -------
     loss : Tensor of shape ()
+        Mean over rows and partitions.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.losses import score_regression
+    >>> scores, targets = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]])
+    >>> score_regression(scores, targets)
+    tensor(2.)
+    >>> score_regression(scores, targets, partition_weight=torch.tensor([[1.0, 0.5]]))
+    tensor(1.)
     """
     errors = _difference(scores, targets).square()
     return _weighted_mean(errors, weight, partition_weight)
@@ -96,6 +107,21 @@ def gradient_matching(
     Returns
     -------
     loss : Tensor of shape ()
+        Mean over rows, partitions and coordinates.
+
+    Examples
+    --------
+    It can be differentiated in the parameters of the network behind the gradients:
+
+    >>> import torch
+    >>> from sk_amips.losses import gradient_matching
+    >>> from sk_amips.nn import SupportNet
+    >>> net = SupportNet(2, [8], generator=torch.Generator().manual_seed(0))
+    >>> _, keys = net.scores_and_keys(torch.tensor([[1.0, 0.0]]))
+    >>> gradient_matching(keys, keys.detach())
+    tensor(0., grad_fn=<MeanBackward0>)
+    >>> gradient_matching(keys, keys.detach() + 0.5)
+    tensor(0.2500, grad_fn=<MeanBackward0>)
     """
     errors = _difference(keys, targets).square().mean(dim=2)
     return _weighted_mean(errors, weight, partition_weight)
@@ -115,6 +141,7 @@ def score_consistency(
     keys : Tensor of shape (n, c, d)
         Predicted keys, one a partition.
     queries : Tensor of shape (n, d)
+        Queries.
     targets : Tensor of shape (n, c)
         True support values.
     weight : Tensor of shape (n,), optional
@@ -125,6 +152,19 @@ def score_consistency(
     Returns
     -------
     loss : Tensor of shape ()
+        Mean over rows and partitions.
+
+    Examples
+    --------
+    Only the part of a key along its query matters:
+
+    >>> import torch
+    >>> from sk_amips.losses import score_consistency
+    >>> queries, support = torch.tensor([[1.0, 0.0]]), torch.tensor([[2.0]])
+    >>> score_consistency(torch.tensor([[[2.0, 7.0]]]), queries, support)
+    tensor(0.)
+    >>> score_consistency(torch.tensor([[[1.0, 7.0]]]), queries, support)
+    tensor(1.)
     """
     scores = (keys @ queries.unsqueeze(-1)).squeeze(-1)
     return score_regression(scores, targets, weight, partition_weight)
@@ -155,9 +195,12 @@ def top_weights(
     Returns
     -------
     weights : Tensor of shape (n, c)
+        Between ``floor`` and ``1 + floor``.
 
     Examples
     --------
+    The best partition counts most, one that is far behind next to nothing:
+
     >>> import torch
     >>> from sk_amips.losses import top_weights
     >>> top_weights(torch.tensor([[0.9, 0.8, 0.1]]), temperature=0.1)
@@ -191,6 +234,19 @@ def routing_cross_entropy(
     Returns
     -------
     loss : Tensor of shape ()
+        Mean over rows.
+
+    Examples
+    --------
+    Scores that tell nothing of four partitions cost log 4, the right ones little:
+
+    >>> import torch
+    >>> from sk_amips.losses import routing_cross_entropy
+    >>> winner = torch.tensor([2])
+    >>> routing_cross_entropy(torch.zeros(1, 4), winner)
+    tensor(1.3863)
+    >>> routing_cross_entropy(torch.tensor([[0.0, 0.0, 0.1, 0.0]]), winner)
+    tensor(0.0200)
     """
     errors = F.cross_entropy(scores / temperature, winner, reduction="none")
     return (errors if weight is None else weight * errors).mean()
@@ -211,6 +267,21 @@ class AmipsLoss(nn.Module):
     scale : float, default=1.0
         Unit of scores and keys, such as the typical norm of a key: they are divided by
         it, so that the loss does not depend on the unit of the keys.
+
+    Examples
+    --------
+    At the truth all terms vanish:
+
+    >>> import torch
+    >>> from sk_amips.losses import AmipsLoss
+    >>> queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> keys = torch.tensor([[[2.0, 0.5]], [[0.5, 3.0]]])
+    >>> support = torch.tensor([[2.0], [3.0]])
+    >>> loss = AmipsLoss(key_weight=10.0, consistency=True)
+    >>> loss(None, support, keys, keys, queries=queries)
+    tensor(0.)
+    >>> loss.terms(None, support, keys + 0.5, keys, queries=queries)
+    {'score': tensor(0.2500), 'key': tensor(2.5000)}
     """
 
     def __init__(

@@ -16,7 +16,26 @@ LISTS = {"sqrt": 1, "auto": 2}
 
 
 def n_lists(n_partitions: int | str, n_keys: int) -> int:
-    """Number of lists that is meant by a number, or by one of the names."""
+    """Number of lists that is meant by a number, or by one of the names.
+
+    Parameters
+    ----------
+    n_partitions : int, "sqrt" or "auto"
+        "sqrt" takes the square root of the number of keys, "auto" twice that.
+    n_keys : int
+        Number of keys.
+
+    Returns
+    -------
+    n_lists : int
+        A number as it is given; for a name at least 1 and at most ``n_keys``.
+
+    Examples
+    --------
+    >>> from sk_amips.partition import n_lists
+    >>> n_lists("sqrt", 10_000), n_lists("auto", 10_000), n_lists(64, 10_000)
+    (100, 200, 64)
+    """
     if n_partitions not in LISTS:
         return n_partitions
     return max(1, min(n_keys, round(LISTS[n_partitions] * n_keys**0.5)))
@@ -40,6 +59,17 @@ class Partition:
         Mean of the keys of each list.
     sizes_ : ndarray of shape (c,), dtype int64
         Number of keys of each list.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips.partition import Partition
+    >>> labels, centroids = np.array([0, 1, 0]), np.array([[1.0, 0.5], [0.0, 2.0]])
+    >>> partition = Partition(labels, centroids)
+    >>> partition
+    Partition(3 keys in 2 lists)
+    >>> partition.members(0), partition.sizes_
+    (array([0, 2]), array([2, 1]))
     """
 
     def __init__(self, labels: np.ndarray, centroids: np.ndarray):
@@ -49,17 +79,49 @@ class Partition:
         self._order = np.argsort(self.labels_, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(self.sizes_)])
 
+    def __getstate__(self) -> dict:
+        """What there is to know: labels in as few bytes as they take, and centroids."""
+        few = np.min_scalar_type(self.n_partitions - 1)
+        return {"labels": self.labels_.astype(few), "centroids": self.centroids_}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(**state)
+
     @property
     def n_partitions(self) -> int:
         """Number of lists."""
         return len(self.sizes_)
 
     def members(self, j: int) -> np.ndarray:
-        """Rows of the keys in list ``j``, ascending."""
+        """Rows of the keys in one list.
+
+        Parameters
+        ----------
+        j : int
+            The list, in ``0..n_partitions - 1``.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_members,), dtype int64
+            Ascending.
+        """
         return self._order[self._starts[j] : self._starts[j + 1]]
 
     def key_at(self, lists: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Rows of the keys at given places of given lists."""
+        """Rows of the keys at given places of given lists.
+
+        Parameters
+        ----------
+        lists : ndarray of int
+            Lists.
+        places : ndarray of int, of the same shape
+            Places in these lists, as :meth:`members` orders their keys.
+
+        Returns
+        -------
+        rows : ndarray of the same shape, dtype int64
+            Rows of the keys.
+        """
         return self._order[self._starts[lists] + places]
 
     def __repr__(self) -> str:
@@ -79,12 +141,25 @@ def as_partition(keys: np.ndarray, partition) -> Partition:
     Returns
     -------
     partition : Partition
+        The one that was given, or a new one with the means of the lists as centroids.
 
     Raises
     ------
     ValueError
         If there is not one label a key, labels are not integers from 0 on, a list would
         be empty, or a partition is one of keys of another width.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips.partition import as_partition
+    >>> keys = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 0.0]])
+    >>> partition = as_partition(keys, [0, 1, 0])
+    >>> partition.centroids_
+    array([[2., 0.],
+           [0., 2.]], dtype=float32)
+    >>> as_partition(keys, partition) is partition
+    True
     """
     given = isinstance(partition, Partition)
     labels = partition.labels_ if given else column_or_1d(partition)
@@ -132,11 +207,23 @@ def spherical_kmeans(
     Returns
     -------
     partition : Partition
+        The lists, none of them empty.
 
     Raises
     ------
     ValueError
         If there are fewer keys than lists.
+
+    Examples
+    --------
+    Directions decide, norms do not:
+
+    >>> import numpy as np
+    >>> from sk_amips.partition import spherical_kmeans
+    >>> keys = np.array([[1.0, 0.0], [9.0, 0.5], [0.0, 1.0], [0.1, 9.0]])
+    >>> labels = spherical_kmeans(keys, n_partitions=2).labels_
+    >>> bool(labels[0] == labels[1] != labels[2] == labels[3])
+    True
     """
     n_keys, n_features = keys.shape
     if not 1 <= n_partitions <= n_keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from sklearn.utils.validation import (
 )
 
 from .._samples import usable_queries
+from .._saveable import Saveable
 from .._validation import as_keys, check_same_width, key_norms, squared_norms
 from ..exact._search import check_k, top_k
 from ..partition import LISTS, Partition, as_partition, n_lists, spherical_kmeans
@@ -29,7 +31,7 @@ __all__ = ["DatabaseCompressor"]
 _LEFT_OUT = 0.2
 
 
-class DatabaseCompressor(BaseEstimator):
+class DatabaseCompressor(Saveable, BaseEstimator):
     """Keep the keys that can be best under the law of the queries.
 
     The exact best keys of every query of a log say which keys win, and which come
@@ -45,7 +47,8 @@ class DatabaseCompressor(BaseEstimator):
     target_recall : float, default=0.95
         Share of the k best keys of new queries that is to be kept.
     n_kept : int, float or None, default=None
-        Number of keys to keep, or share of all, in place of a recall.
+        Number of keys to keep, at least ``k``, or share of all, of which ``k`` are
+        kept at least, in place of a recall.
     k : int, default=1
         Number of best keys that recall is about.
     n_neighbors : int, default=32
@@ -66,12 +69,13 @@ class DatabaseCompressor(BaseEstimator):
     recall_ : float
         Estimated share of the k best keys of new queries that is kept.
     standard_error_ : float
-        Of ``recall_``; groups are independent, queries of one group need not be.
+        Of ``recall_``; groups are independent, queries of one group need not be. With
+        less than some thirty groups it is itself uncertain.
     keys_ : ndarray or memmap of shape (n_keys, n_features)
         All keys, by reference.
     n_features_in_ : int
         Number of features of queries and keys.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the queries had names.
 
     See Also
@@ -112,6 +116,9 @@ class DatabaseCompressor(BaseEstimator):
         "device": [str, torch.device],
         "n_jobs": [Integral, None],
     }
+
+    # Metadata routing passes groups on unless told otherwise, as to splitters.
+    __metadata_request__fit = {"groups": True}
 
     def __init__(
         self,
@@ -158,8 +165,9 @@ class DatabaseCompressor(BaseEstimator):
         ------
         ValueError
             If shapes do not fit, values are not finite, ``k`` is larger than the number
-            of keys or than ``n_neighbors``, more keys are to be kept than there are, a
-            weight is negative, or fewer than two groups have queries.
+            of keys or than ``n_neighbors``, more keys are to be kept than there are or
+            fewer than ``k``, a weight is negative, or fewer than two groups have
+            queries.
         """
         # A fit that fails leaves the estimator as it was.
         twin = copy(self)
@@ -183,6 +191,7 @@ class DatabaseCompressor(BaseEstimator):
             X, weight = X[rows], weight[rows]
         self.keys_ = keys
         self._max_norm = key_norms(keys, allow_zero=True).max
+        self._k = self.k
         best = self._best(X, min(self.n_neighbors, len(keys)))
         # Nothing of the log, which would tell each query of its own group.
         prior = squared_norms(keys)
@@ -201,19 +210,22 @@ class DatabaseCompressor(BaseEstimator):
             raise ValueError(
                 f"n_neighbors must be at least k={self.k}, got {self.n_neighbors}."
             )
-        if self.n_kept is not None and self.n_kept > n_keys:
+        if not isinstance(self.n_kept, Integral):
+            return
+        if not self.k <= self.n_kept <= n_keys:
             raise ValueError(
-                f"n_kept must be at most the number of keys, {n_keys}: got "
-                f"{self.n_kept}."
+                f"n_kept must lie between k={self.k} and the number of keys, {n_keys}: "
+                f"got {self.n_kept}."
             )
 
     def _number_kept(self) -> int:
         if self.n_kept is None:
-            # A search for k keys has to find k.
-            return max(self.k, self._ranking.n_kept(self.target_recall))
-        if isinstance(self.n_kept, Integral):
-            return int(self.n_kept)
-        return max(1, round(self.n_kept * len(self.keys_)))
+            n_kept = self._ranking.n_kept(self.target_recall)
+        elif isinstance(self.n_kept, Integral):
+            n_kept = int(self.n_kept)
+        else:
+            n_kept = round(self.n_kept * len(self.keys_))
+        return max(self.k, n_kept)  # a search for k keys has to find k
 
     def _best(self, X, k) -> np.ndarray:
         """Exact k best keys of checked queries."""
@@ -236,8 +248,20 @@ class DatabaseCompressor(BaseEstimator):
         -------
         recall : float or ndarray
             Share of the k best keys of new queries among so many.
+
+        Raises
+        ------
+        ValueError
+            If a number is no integer, negative, or larger than the number of keys.
         """
         check_is_fitted(self)
+        n_kept, n_keys = np.asarray(n_kept), len(self.keys_)
+        if n_kept.size == 0:
+            return np.empty(n_kept.shape)
+        if n_kept.dtype.kind not in "iu":
+            raise ValueError(f"n_kept must be integers, got {n_kept}.")
+        if not (n_kept.min() >= 0 and n_kept.max() <= n_keys):
+            raise ValueError(f"n_kept must lie between 0 and {n_keys}, got {n_kept}.")
         recall = self._ranking.recall(n_kept)
         return float(recall) if recall.ndim == 0 else recall
 
@@ -294,25 +318,38 @@ class DatabaseCompressor(BaseEstimator):
         y : Ignored
             The exact best keys are searched.
         sample_weight : array-like of shape (n_queries,), default=None
-            Weights of the queries.
+            How often each query was asked.
 
         Returns
         -------
         score : float
-            Between 0 and 1. Of equal keys the one with the lowest index is best.
+            Between 0 and 1. Of equal keys the one with the lowest index is best. Zero
+            queries, to which all keys are equal, count for nothing, as in :meth:`fit`.
+
+        Raises
+        ------
+        ValueError
+            If no query counts.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        best = self._best(X, self.k)
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+        rows = np.flatnonzero(X.any(axis=1) & (weight > 0))
+        if not len(rows):
+            raise ValueError("No query is left that is not zero and has a weight.")
+        best = self._best(X[rows], self._k)
         kept = self.get_support()[best].mean(axis=1)
-        return float(np.average(kept, weights=sample_weight))
+        return float(np.average(kept, weights=weight[rows]))
 
     def partition(self, n_partitions="sqrt", *, random_state=None) -> Partition:
         """Put the kept keys in lists, and those left out in lists of their own.
 
         A router over such lists falls back on the latter where it expects a better key
         there, and nothing is lost for good. It pays where few keys win; where many do,
-        lists that mix both take less work.
+        lists that mix both take less work. The lists know the queries of :meth:`fit`:
+        let others calibrate an index over them.
 
         Parameters
         ----------
@@ -350,6 +387,21 @@ class DatabaseCompressor(BaseEstimator):
         labels[self.kept_] = kept.labels_
         labels[left_out] = n_first + rest.labels_
         return as_partition(self.keys_, labels)
+
+    _private_state: ClassVar[tuple[str, ...]] = ("_k", "_max_norm", "_ranking")
+
+    def _to_state(self) -> dict:
+        state = super()._to_state()
+        if "kept_" in state:
+            state["_ranking"] = vars(self._ranking)
+            del state["kept_keys_"]
+        return state
+
+    def _restore(self, state: dict) -> None:
+        super()._restore(state)
+        if "kept_" in state:
+            self._ranking = Ranking.restored(**state["_ranking"])
+            self.kept_keys_ = self.keys_[self.kept_]
 
     def __sklearn_clone__(self):
         # Keys go into the clone by reference; the rest is copied as usual.

@@ -28,9 +28,12 @@ from ..training import (
     sources,
 )
 from ._build_net import OPTIMIZERS, build_net, update_net
+from ._net_state import net_state, restored_net
 from ._scoring import validation_metrics
 from ._search import NetRouter
+from ._sklearn_callbacks import CallbackSupport, FitTasks
 from ._targets import given_targets, searched_targets
+from ._watch import FitWatch
 
 # Fewer training queries for each of several lists are filled up by noisy ones.
 _QUERIES_PER_LIST = 64
@@ -40,7 +43,7 @@ _KEY_NOISE, COLD_NOISE = 0.6, 0.3
 _MOST_COLD = 2**17
 
 
-class BaseAmipsRegressor(NetRouter):
+class BaseAmipsRegressor(CallbackSupport, NetRouter):
     """Base of :class:`SupportNetRegressor` and :class:`KeyNetRegressor`."""
 
     _parameter_constraints: dict = {
@@ -81,6 +84,10 @@ class BaseAmipsRegressor(NetRouter):
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
     }
+
+    # Metadata routing passes groups on unless told otherwise, as to splitters: without
+    # them queries of a group would straddle a split in here.
+    __metadata_request__fit = {"groups": True}
 
     @abstractmethod
     def _module_params(self) -> tuple[Callable[..., torch.nn.Module], dict]:
@@ -124,7 +131,8 @@ class BaseAmipsRegressor(NetRouter):
             within a call matter.
         groups : array-like of shape (n_queries,), default=None
             Source of each query. Queries of one group stay together when validation
-            queries are split off.
+            queries are split off. A grid search passes them on where scikit-learn's
+            metadata routing is enabled; without it they reach its own splits only.
         X_val : array-like of shape (n_validation_queries, n_features), default=None
             Validation queries to use instead of splitting some off. Their targets are
             always searched.
@@ -148,7 +156,9 @@ class BaseAmipsRegressor(NetRouter):
         well: targets of another task are then learned as scores. Fit this step ahead of
         the pipeline, and freeze it with :class:`sklearn.frozen.FrozenEstimator`.
         """
-        with self._fitting(going_on=self.warm_start and hasattr(self, "net_")) as twin:
+        going_on = self.warm_start and hasattr(self, "net_")
+        tasks = FitTasks.of(self, X, y, sample_weight)
+        with self._watched(tasks) as watch, self._fitting(going_on=going_on) as twin:
             is_cold = X is None
             if is_cold:
                 if not (y is sample_weight is groups is None):
@@ -161,10 +171,13 @@ class BaseAmipsRegressor(NetRouter):
             if groups is not None:
                 groups = column_or_1d(groups)
                 check_consistent_length(X, groups)
-            train = twin._training_data(X, y, sample_weight)
+            train = twin._training_data(X, y, sample_weight, watch=watch)
+            if tasks is not None:
+                tasks.learn(twin, X, train, is_cold=is_cold)
             valid = None
             if X_val is not None:
-                valid = twin._training_data(twin._checked(X_val, reset=False))
+                X_val = twin._checked(X_val, reset=False)
+                valid = twin._training_data(X_val, watch=watch)
             elif self.early_stopping:
                 train, valid = train.split(
                     self.validation_fraction, groups=groups, seed=twin._seed()
@@ -173,8 +186,8 @@ class BaseAmipsRegressor(NetRouter):
                 raise ValueError("sample_weight leaves no query to train on.")
             searched = y is None or X_val is not None
             if not is_cold:
-                train = twin._augmented(train, y)
-            twin._train(train, valid, searched=searched)
+                train = twin._augmented(train, y, watch=watch)
+            twin._train(train, valid, searched=searched, watch=watch)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -197,12 +210,18 @@ class BaseAmipsRegressor(NetRouter):
         self : object
             The estimator itself.
         """
-        with self._fitting(going_on=hasattr(self, "net_")) as twin:
+        going_on = hasattr(self, "net_")
+        with self._watched() as watch, self._fitting(going_on=going_on) as twin:
             X = twin._begin(X)
             twin.is_cold_ = False
-            train = twin._training_data(X, y, sample_weight)
-            twin._train(twin._augmented(train, y, enough=0), epochs=1)
+            train = twin._training_data(X, y, sample_weight, watch=watch)
+            train = twin._augmented(train, y, enough=0, watch=watch)
+            twin._train(train, epochs=1, watch=watch)
         return self
+
+    def _watched(self, tasks: FitTasks | None = None) -> FitWatch:
+        """What tells progress bars, where they are wanted, and the tasks of a fit."""
+        return FitWatch(type(self).__name__ if self.verbose else None, tasks)
 
     def _begin(self, X) -> np.ndarray:
         """Check queries, and set what comes ahead of training or see that it holds."""
@@ -243,7 +262,14 @@ class BaseAmipsRegressor(NetRouter):
             return "none"
         return "best" if self.matched_partitions == "best" else "all"
 
-    def _training_data(self, X: np.ndarray, y=None, sample_weight=None) -> TrainingData:
+    def _training_data(
+        self,
+        X: np.ndarray,
+        y=None,
+        sample_weight=None,
+        *,
+        watch: FitWatch | None = None,
+    ) -> TrainingData:
         if y is not None and self.top_k > 1:
             raise ValueError(
                 f"y can be given with top_k=1 only, got top_k={self.top_k}; leave y "
@@ -261,6 +287,7 @@ class BaseAmipsRegressor(NetRouter):
                 n_jobs=self.n_jobs,
                 memory=self.memory,
                 device=self.device,
+                progress=None if watch is None else watch.labels(len(X)),
             )
         else:
             n_partitions = self.partition_.n_partitions
@@ -276,7 +303,12 @@ class BaseAmipsRegressor(NetRouter):
         return replace(data, weight=weight, matching=matching)
 
     def _augmented(
-        self, train: TrainingData, y, enough: int = _QUERIES_PER_LIST
+        self,
+        train: TrainingData,
+        y,
+        enough: int = _QUERIES_PER_LIST,
+        *,
+        watch: FitWatch,
     ) -> TrainingData:
         """Training data together with noisy queries and noisy keys.
 
@@ -308,7 +340,7 @@ class BaseAmipsRegressor(NetRouter):
                 noisy_queries(keys, n_keys, noise, rng),
             ]
         )
-        return train.extend(self._training_data(noisy))
+        return train.extend(self._training_data(noisy, watch=watch))
 
     def _noisy_keys_alone(self) -> tuple[np.ndarray, np.ndarray]:
         """What to learn from without a log of queries, and the key behind each."""
@@ -336,19 +368,44 @@ class BaseAmipsRegressor(NetRouter):
         *,
         epochs: int | None = None,
         searched: bool = True,
+        watch: FitWatch,
     ) -> None:
         if not hasattr(self, "net_"):
             self.net_ = build_net(self, train, seed=self._seed())
         metrics = {}
         if valid is not None and self.early_stopping:
-            metrics = validation_metrics(self, valid, searched=searched)
+            metrics = validation_metrics(self, valid, searched=searched, watch=watch)
+        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + len(train)
+        watch.begin_epochs(epochs or self.net_.max_epochs)
         self.net_.partial_fit(
-            train, valid, epochs=epochs, seed=self._seed(), metrics=metrics
+            train,
+            valid,
+            epochs=epochs,
+            seed=self._seed(),
+            metrics=metrics,
+            watch=watch,
         )
+        watch.end_epochs()
+        self._take_history()
+
+    def _take_history(self) -> None:
+        """Set what the history of the net says."""
         self.history_ = self.net_.history
         self.loss_curve_ = self.history_[:, "train_loss"]
         self.n_iter_ = len(self.history_)
-        self.n_samples_seen_ = getattr(self, "n_samples_seen_", 0) + len(train)
+
+    def _to_state(self) -> dict:
+        state = super()._to_state()
+        if "net_" in state:
+            state["net_"] = net_state(self.net_)
+            del state["history_"], state["loss_curve_"], state["n_iter_"]
+        return state
+
+    def _restore(self, state: dict) -> None:
+        super()._restore(state)
+        if "net_" in state:
+            self.net_ = restored_net(self, state["net_"])
+            self._take_history()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

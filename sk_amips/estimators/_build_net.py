@@ -7,7 +7,7 @@ import torch
 
 from .._device import resolve_device
 from ..losses import AmipsLoss
-from ..training import AmipsNet, EpochProgress, TrainingData, ValidationStopping
+from ..training import AmipsNet, EpochEvents, TrainingData, ValidationStopping
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,
@@ -43,26 +43,37 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         Seed of the initial weights.
     """
     scale = train.unit or estimator.n_summed_ * estimator.key_norms_.rms or 1.0
-    params = {
-        **module_params(estimator),
+    built = {k: v for k, v in module_params(estimator).items() if k != "module"}
+    built |= {
         "module__scale": scale,
         "module__seed": seed,
-        "criterion": AmipsLoss,
         "criterion__consistency": estimator._predicts_keys,
         "criterion__scale": scale,
+    }
+    built |= {f"criterion__{k}": v for k, v in _loss_weights(estimator).items()}
+    net = make_net(estimator, built, resolve_device(estimator.device))
+    estimator._prepare_module(net.module_)
+    return net
+
+
+def make_net(estimator, built: dict, device: torch.device) -> AmipsNet:
+    """An initialized net with given parameters of module and criterion."""
+    params = {
+        **built,
+        "module": estimator._module_params()[0],
+        "criterion": AmipsLoss,
         "optimizer": OPTIMIZERS.get(estimator.optimizer, estimator.optimizer),
         "train_split": None,
-        "device": resolve_device(estimator.device),
+        "device": device,
         "callbacks__print_log": None,
+        # Outputs of batches are tuples, which EpochScoring could not put together.
+        "use_caching": False,
         "verbose": 0,
     }
-    params |= {f"criterion__{k}": v for k, v in _loss_weights(estimator).items()}
     params |= _training_params(estimator)
     if _is_faster_fused(params):
         params.setdefault("optimizer__fused", True)
-    net = AmipsNet(**params).initialize()
-    estimator._prepare_module(net.module_)
-    return net
+    return AmipsNet(**params).initialize()
 
 
 def update_net(estimator, net: AmipsNet) -> None:
@@ -144,12 +155,10 @@ def _training_params(estimator) -> dict:
 
 
 def _callbacks(estimator) -> list:
-    callbacks = []
+    callbacks = [("epoch_events", EpochEvents())]
     if estimator.early_stopping:
         stopping = ValidationStopping(estimator.n_iter_no_change)
         callbacks.append(("early_stopping", stopping))
-    if estimator.verbose:
-        callbacks.append(("progress", EpochProgress(type(estimator).__name__)))
     return callbacks + list(estimator.callbacks or [])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..metrics import match_rate, routing_recall
 from ..training import TrainingData
+from ._watch import FitWatch
 
 __all__ = ["validation_metrics"]
 
@@ -16,7 +17,7 @@ def n_watched(n_partitions: int) -> int:
 
 
 def validation_metrics(
-    estimator, valid: TrainingData, *, searched: bool
+    estimator, valid: TrainingData, *, searched: bool, watch: FitWatch
 ) -> dict[str, Callable[[], float]]:
     """What is evaluated after every epoch of training; nothing for the loss.
 
@@ -37,7 +38,9 @@ def validation_metrics(
             return routing_recall(scores, lists, p, sample_weight=weight)
 
     elif scoring == "match_rate":
-        exact, _ = estimator._top_k(queries, 1, memory=estimator.memory)
+        exact, _ = estimator._top_k(
+            queries, 1, memory=estimator.memory, progress=watch.labels(len(queries))
+        )
 
         def metric():
             found, _ = estimator._answer(queries, 1)

@@ -67,6 +67,11 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         """
         if self.partition_.n_partitions > 1:
             return self._search(X, k, n_probe=1)
+        scores, indices = sort_by_score(*self._nearest(X, k), k)
+        return scores.astype(X.dtype), indices
+
+    def _nearest(self, X: np.ndarray, k: int):
+        """True scores, and rows, of the keys nearest to the predicted one, in order."""
         check_k(k, len(self.keys_))
         # Nearest is largest <y, key> - ||key||^2 / 2; in units of the largest key's
         # norm, so that no square leaves float32's range.
@@ -74,8 +79,7 @@ class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRout
         offset = -0.5 * squared_norms(self.keys_) / unit
         predicted = self._predicted_keys(X) / (unit * self.n_summed_)
         _, indices = self._top_k(predicted, k, offset=offset)
-        scores, indices = sort_by_score(rescore(self.keys_, X, indices), indices, k)
-        return scores.astype(X.dtype), indices
+        return rescore(self.keys_, X, indices), indices
 
     _changed_by_fitting = ("random_state_", "net_")
 

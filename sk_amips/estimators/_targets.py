@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ def searched_targets(
     n_jobs: int | None,
     memory,
     device: str,
+    progress: Callable[[float], object] | None = None,
 ) -> TrainingData:
     """Training data whose targets, scores and maybe keys, are found by exact search.
 
@@ -50,11 +52,18 @@ def searched_targets(
     memory : None, str or joblib.Memory
         Where the results of searches are kept.
     device : str
+    progress : callable or None, default=None
+        Told of how many more queries have their targets; of two searches, each makes
+        half a query's.
     """
     options = {"n_jobs": n_jobs, "memory": memory, "device": device}
     _, unit = _directions(queries)
     threshold = best_lists = None
-    if k > 1 or not per_partition or matched == "best":
+    needs_best = k > 1 or not per_partition or matched == "best"
+    if progress is not None:
+        n_searches = needs_best + per_partition
+        options["progress"] = lambda n: progress(n / n_searches)
+    if needs_best:
         top_scores, top = top_k(keys, unit, k, max_norm=max_norm, **options)
         best_lists = partition.labels_[top].astype(np.int64)
         best = top[:, None, :]

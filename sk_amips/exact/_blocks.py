@@ -40,6 +40,7 @@ def over_query_blocks(
     n_jobs: int | None = None,
     memory=None,
     problem: tuple = (),
+    progress: Callable[[int], object] | None = None,
 ) -> Found:
     """Scores and indices that ``search(block)`` finds for blocks of the queries.
 
@@ -57,6 +58,8 @@ def over_query_blocks(
         search goes on where it stopped.
     problem : tuple
         What else the results depend on.
+    progress : callable or None, default=None
+        Told of how many more queries there are results, by whichever thread has them.
 
     Returns
     -------
@@ -66,8 +69,9 @@ def over_query_blocks(
     """
     n = len(queries)
     if memory is not None:
-        search = _stored(partial(over_query_blocks, search, size=size), memory, problem)
-        size = _STORED
+        search = partial(over_query_blocks, search, size=size)
+        search = _stored(search, memory, problem, progress)
+        size, progress = _STORED, None
     size = max(1, min(size, -(-n // effective_n_jobs(n_jobs))))
     results = []
 
@@ -78,6 +82,8 @@ def over_query_blocks(
         for result, part in zip(results, found, strict=True):
             if part is not None:
                 result[rows] = part
+        if progress is not None:
+            progress(rows.stop - rows.start)
 
     first, *others = row_blocks(n, size)
     fill(first)
@@ -92,11 +98,29 @@ def _room_for(found: Found, n: int, dtype: np.dtype) -> Found:
     return room, None if indices is None else np.empty(room.shape, dtype=indices.dtype)
 
 
-def _stored(search: Callable, memory, problem: tuple) -> Callable:
+def _stored(
+    search: Callable, memory, problem: tuple, progress: Callable[[int], object] | None
+) -> Callable:
     """A search whose results are read where the same has been searched before."""
     stored = check_memory(memory).cache(_search_stored, ignore=["search"])
     key = hash((_VERSION, problem), coerce_mmap=True)
-    return lambda queries: stored(search, np.asarray(queries), key)
+
+    def find(queries: np.ndarray) -> Found:
+        if progress is None:
+            return stored(search, np.asarray(queries), key)
+        n_left = len(queries)
+
+        def count(n: int) -> None:
+            nonlocal n_left
+            n_left -= n
+            progress(n)
+
+        found = stored(partial(search, progress=count), np.asarray(queries), key)
+        if n_left:  # read, not searched
+            progress(n_left)
+        return found
+
+    return find
 
 
 def _search_stored(search: Callable, queries: np.ndarray, problem: str) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -26,6 +27,7 @@ def partition_search(
     memory=None,
     device: str | torch.device = "auto",
     with_indices: bool = True,
+    progress: Callable[[int], object] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     r"""Best key of each partition for each query.
 
@@ -43,12 +45,17 @@ def partition_search(
         The ``c`` lists of keys.
     n_jobs : int or None, default=None
         Blocks of queries searched at the same time, through joblib.
-    max_memory, memory
-        As in :func:`exact_search`.
+    max_memory : int or None, default=None
+        Bytes that the search may hold, as in :func:`exact_search`.
+    memory : None, str or object with the joblib.Memory interface, default=None
+        Folder where results are kept, as in :func:`exact_search`.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where to compute.
     with_indices : bool, default=True
         Whether keys are wanted, or their scores alone, which takes less time.
+    progress : callable or None, default=None
+        Called with the number of queries that are done, block by block, maybe from
+        several threads.
 
     Returns
     -------
@@ -56,6 +63,17 @@ def partition_search(
         In the precision of the queries.
     indices : ndarray of shape (n_queries, c), dtype int64, or None
         Rows of ``keys``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips.exact import partition_search
+    >>> from sk_amips.partition import as_partition
+    >>> keys = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> partition = as_partition(keys, [0, 0, 1])
+    >>> scores, indices = partition_search(keys, np.array([[1.0, 0.25]]), partition)
+    >>> scores, indices
+    (array([[1.  , 1.25]]), array([[0, 2]]))
     """
     device = resolve_device(device)
     budget = memory_budget(max_memory, device) // effective_n_jobs(n_jobs)
@@ -76,6 +94,7 @@ def partition_search(
         n_jobs=n_jobs,
         memory=memory,
         problem=("partition", keys, partition.labels_, with_indices),
+        progress=progress,
     )
 
 

@@ -43,6 +43,18 @@ def probe_search(
         than ``k`` keys.
     indices : ndarray of shape (n_queries, k), dtype int64
         Rows of ``keys``, or -1; keys of equal score are in order of their index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips.exact import probe_search
+    >>> from sk_amips.partition import as_partition
+    >>> keys = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    >>> query, partition = np.array([[1.0, 0.25]]), as_partition(keys, [0, 0, 1])
+    >>> probe_search(keys, query, partition, np.array([[0]]), k=3)  # two keys there
+    (array([[ 1. ,  0.5, -inf]]), array([[ 0,  1, -1]]))
+    >>> probe_search(keys, query, partition, np.array([[0, 1]]), k=3)[1]
+    array([[2, 0, 1]])
     """
     scores = np.full((len(queries), k), -np.inf)
     indices = np.full((len(queries), k), -1)

@@ -121,12 +121,13 @@ def top_k(
     max_memory: int | None = None,
     memory=None,
     device: str | torch.device = "auto",
+    progress: Callable[[int], object] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`exact_search` of checked input, maximising ``<x, key> + offset[key]``.
 
     ``max_norm`` bounds the norm of the keys. The offset, float64 of shape (n_keys,),
     makes other searches inner-product searches: ``-||key||^2 / 2`` gives Euclidean
-    nearest neighbours.
+    nearest neighbours. ``progress`` is told of queries done, block by block.
     """
     device = resolve_device(device)
     budget = memory_budget(max_memory, device)
@@ -144,6 +145,7 @@ def top_k(
         n_jobs=n_jobs,
         memory=memory,
         problem=("top_k", keys, offset, k),
+        progress=progress,
     )
 
 

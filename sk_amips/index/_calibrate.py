@@ -26,8 +26,9 @@ _LOST = 0.2
 _CORRECTIONS = 5
 
 
+# The linter of docstrings does not see constructors that are not written out.
 @dataclass
-class Calibration:
+class Calibration:  # numpydoc ignore=PR02
     r"""What margin each wanted key of each calibration query takes to be found.
 
     With margin :math:`\lambda` the rule misses the keys whose critical margin is
@@ -41,11 +42,11 @@ class Calibration:
     distribution). It is a statement on the mean over queries and over calibration sets,
     not one on every query.
 
-    Attributes
+    Parameters
     ----------
     share : float or None
-        Of the bar; see :class:`ScoreStop`. None: equally many lists for all, and what
-        is calibrated is their number.
+        How far from the mean to the largest of its predicted scores the bar of a query
+        lies. None: equally many lists for all, and what is calibrated is their number.
     band : float or None
         Band of the first lists. None: there are no others, and what is calibrated is
         the band itself.
@@ -61,6 +62,20 @@ class Calibration:
     ----------
     .. [1] Angelopoulos, Bates, Fisch, Lei and Schuster, "Conformal Risk Control", ICLR
        2024.
+
+    Examples
+    --------
+    Of 999 queries and one to come a tenth may miss their key, which leaves 99:
+
+    >>> import numpy as np
+    >>> from sk_amips.index import Calibration
+    >>> critical = np.random.default_rng(0).normal(size=(999, 1)).astype(np.float32)
+    >>> place = np.zeros((999, 1), dtype=np.int64)
+    >>> calibration = Calibration(1.0, None, critical, rank=place, n_keys=place + 1)
+    >>> int((critical > calibration.margin(0.9)).sum())
+    99
+    >>> calibration.margin(0.9) < calibration.margin(0.95) < calibration.margin(0.9995)
+    True
     """
 
     share: float | None
@@ -79,9 +94,16 @@ class Calibration:
         Parameters
         ----------
         target_recall : float
+            Share of the k best keys to find, between 0 and 1.
         k : int, default=None
             Number of keys that the recall is about, of those that are searched; None:
             all of them.
+
+        Returns
+        -------
+        margin : float
+            What the predicted scores of a list are raised by, for a query of norm one;
+            where ``share`` is None, one less than the number of lists to visit.
         """
         n, k = self.critical[:, :k].shape
         affordable = (n + 1) * (1 - target_recall) - 1
@@ -95,15 +117,51 @@ class Calibration:
         return float(np.sort(self.critical[:, :k], axis=None)[-1 - n_missed])
 
     def rule(self, target_recall: float, k: int | None = None) -> Rule:
-        """The rule that keeps the target; see :meth:`margin`."""
+        """The rule that keeps the target; see :meth:`margin`.
+
+        Parameters
+        ----------
+        target_recall : float
+            As in :meth:`margin`.
+        k : int, default=None
+            As in :meth:`margin`.
+
+        Returns
+        -------
+        rule : Rule
+            What says which lists a query visits.
+        """
         return self._rule_at(self.margin(target_recall, k))
 
     def likely_rule(self, target_recall: float) -> Rule:
-        """The rule with which these very queries reach the target: no promise."""
+        """The rule with which these very queries reach the target: no promise.
+
+        Parameters
+        ----------
+        target_recall : float
+            Share of all the keys of these queries to find.
+
+        Returns
+        -------
+        rule : Rule
+            What says which lists a query visits.
+        """
         return self._rule_at(enough(self.critical, target_recall))
 
     def first_rule(self, target_recall: float) -> Rule:
-        """One round that visits most lists that matter, and promises nothing."""
+        """One round that visits most lists that matter, and promises nothing.
+
+        Parameters
+        ----------
+        target_recall : float
+            As in :meth:`likely_rule`; not used where there are two rounds, of which the
+            first is taken.
+
+        Returns
+        -------
+        rule : Rule
+            What says which lists a query visits.
+        """
         if self.band is not None:
             return ScoreStop(self.share, self.band)
         return self.likely_rule(target_recall)
@@ -116,7 +174,18 @@ class Calibration:
         return ScoreStop(self.share, self.band, margin)
 
     def lose(self, lost: np.ndarray) -> Calibration:
-        """The same, if the lists lose some keys, a mask of shape (n, k)."""
+        """The same, if the lists lose some keys.
+
+        Parameters
+        ----------
+        lost : ndarray of shape (n, k), dtype bool
+            The keys that are not found although their lists are visited.
+
+        Returns
+        -------
+        calibration : Calibration
+            Another one, with infinite critical margins for these keys.
+        """
         critical = np.where(lost, np.float32(np.inf), self.critical)
         return replace(self, critical=critical)
 

@@ -58,6 +58,7 @@ class FaissLists:
             )
         self.keys = keys
         self.partition = partition
+        self.kind, self.seed = kind, seed
         self.n_refined = _REFINED
         d, n_lists = keys.shape[1], partition.n_partitions
         quantizer = faiss.IndexFlatIP(d)

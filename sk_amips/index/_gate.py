@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..metrics._work import n_macs
 from ..routing import CentroidRouter, LinearRouter, OptimisticRouter
 from ..routing._optimistic import RANK
 from ._bounds import ListBounds
 from ._calibrate import calibrate, choose_stop
 from ._engine import Engine
 from ._list_scores import list_scorer
-from ._report import n_macs
 from ._rules import BoundStop
 
 __all__ = ["LINEAR", "Candidate", "best_of_all", "can_tell", "candidates", "names"]

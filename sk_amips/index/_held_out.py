@@ -23,6 +23,7 @@ __all__ = ["Fitted", "fitted_routers", "noisy_keys", "two_uses"]
 # Share of the calibration queries that choose router and stop, before the others set
 # the margin. As many queries are held out at least, and half of them choose.
 _TUNING, _ENOUGH = 0.2, 500
+_NO_KEYS = "Without queries there must be keys, got router.keys=None."
 # Noisy keys that calibrate where no query does.
 _COLD = 4096
 
@@ -38,8 +39,8 @@ class Fitted(NamedTuple):
     groups : ndarray of shape (n,) or None
         Groups of these.
     X_train : ndarray or None
-        Some queries that they have learned from, in random order; None where they were
-        fitted before, or without any.
+        Some queries that they have learned from, or such as those, in random order;
+        None where they were fitted before.
     """
 
     routers: list
@@ -82,7 +83,7 @@ def noisy_keys(router, rng: np.random.RandomState) -> np.ndarray:
     """
     router = bare_routers(router)[0]
     if router.keys is None:
-        raise ValueError("Without queries there must be keys, got router.keys=None.")
+        raise ValueError(_NO_KEYS)
     warnings.warn(
         "There are no queries: the index is calibrated on noisy keys, and what it "
         "promises holds for such. Call calibrate() with the first queries.",
@@ -119,10 +120,13 @@ def fitted_routers(
         raise ValueError("Routers of a list must be fitted, all of them or none.")
     first, *others = (clone(some) for some in routers)
     if X is None:
+        if first.keys is None:
+            raise ValueError(_NO_KEYS)
         _fit_without_log(first, rng)
         for some in others:
             _fit_without_log(some.set_params(partition=first.partition_), rng)
-        return Fitted([first, *others], X_cal, None, None)
+        log = noisy_queries(as_keys(first.keys), LINEAR, COLD_NOISE, rng)
+        return Fitted([first, *others], X_cal, None, rng.permutation(log))
     train = np.arange(len(X))
     if X_cal is not None:
         train, X_cal, groups = rng.permutation(train), X_cal, None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import warnings
 from copy import copy
 from numbers import Integral, Real
+from typing import ClassVar
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from .._samples import checked_groups
 from ..exact._search import check_k
 from ._bounds import ListBounds
 from ._calibrate import calibrate, choose_stop, count_losses
@@ -25,6 +27,7 @@ from ._held_out import fitted_routers, noisy_keys, two_uses
 from ._list_scores import list_scorer
 from ._report import work_report
 from ._searching import SearchesKeys
+from ._stored import lists_state, restored_engine
 
 __all__ = ["AmortizedNeighbors"]
 
@@ -114,7 +117,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         first round (None: there is one round), and ``"margin"``.
     n_features_in_ : int
         Number of features of queries and keys.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the queries had names.
 
     See Also
@@ -139,9 +142,13 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     >>> queries = rng.normal(size=(1000, 16))
     >>> router = CentroidRouter(keys, random_state=0)
     >>> index = AmortizedNeighbors(router, k=5, target_recall=0.9, random_state=0)
-    >>> scores, indices = index.fit(queries).search(rng.normal(size=(3, 16)))
-    >>> indices.shape
-    (3, 5)
+    >>> new = rng.normal(size=(200, 16))
+    >>> scores, indices = index.fit(queries).search(new)
+    >>> indices.shape, 0.85 < index.score(new) < 0.95
+    ((200, 5), True)
+    >>> _, n_keys = index.visited(new)
+    >>> bool(n_keys.mean() < 0.4 * len(keys))
+    True
     """
 
     _parameter_constraints: dict = {
@@ -160,6 +167,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
+
+    # Metadata routing passes groups on unless told otherwise, as to splitters: without
+    # them queries of a group would straddle a split in here.
+    __metadata_request__fit = {"groups": True}
 
     def __init__(
         self,
@@ -248,9 +259,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             X_cal = self._checked(X_cal, reset=True)
         else:
             X = self._checked(X, reset=True)
-        if groups is not None:
-            groups = column_or_1d(groups)
-            check_consistent_length(X, groups)
+        groups = checked_groups(groups, X)
         if X_cal is not None and X is not None:
             X_cal = self._checked(X_cal, reset=False)
         routers, X_cal, groups, X_train = fitted_routers(
@@ -291,8 +300,12 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         self.report_ = work | gate
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def calibrate(self, X, *, k=None):
+    def calibrate(self, X, *, k=None, groups=None):
         """Calibrate anew on other queries, or for another number of keys.
+
+        Router, lists and ``report_`` stay as they are, also after a start without a
+        log: where the first queries have come in, another :meth:`fit` learns from them,
+        and compares routers by them.
 
         Parameters
         ----------
@@ -300,7 +313,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             Queries that the router has not learned from, and that are like those to be
             searched.
         k : int, default=None
-            Number of keys wanted; None: that of the constructor.
+            Number of keys wanted; None: that of the constructor, and fewer.
+        groups : array-like of shape (n_queries,), default=None
+            Source of each query. Those of one group are never split between choosing
+            the stop and calibrating it; with one group a stop is not chosen.
 
         Returns
         -------
@@ -308,11 +324,16 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             The index, with another entry of ``calibrations_``.
         """
         X = self._check_queries(X)
-        k = self.k if k is None else k
-        check_k(k, len(self.keys_))
+        if k is None:  # all that rest on other queries
+            some = sorted({self.k, *(k for k in self.calibrations_ if k <= self.k)})
+        else:
+            check_k(k, len(self.keys_))
+            some = [k]
+        groups = checked_groups(groups, X)
         rng = check_random_state(self.random_state)
-        tuning, held_out = self._with_best(X, None, k, rng)
-        self._calibrate(held_out, k, self._stop(tuning, k))
+        tuning, held_out = self._with_best(X, groups, max(some), rng)
+        for k in some:
+            self._calibrate(held_out, k, self._stop(tuning, k))
         return self
 
     def _with_best(self, X, groups, k, rng):
@@ -432,6 +453,23 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             quantile = np.quantile(rank, self.target_recall, method="inverted_cdf")
             n_probe = int(quantile) + 1
         return to_faiss(self.router_, n_probe)
+
+    _private_state: ClassVar[tuple[str, ...]] = ("_lists", "_is_bounded")
+
+    def _to_state(self) -> dict:
+        state = super()._to_state()
+        if "router_" in state:
+            state["_lists"] = lists_state(state.pop("_engine").lists)
+            state["_is_bounded"] = state.pop("_bounds") is not None
+        return state
+
+    def _restore(self, state: dict) -> None:
+        super()._restore(state)
+        if "router_" in state:
+            self._engine = restored_engine(self.router_, self._lists)
+            bounded = self._is_bounded
+            self._bounds = ListBounds(self.keys_, self.partition_) if bounded else None
+            del self._lists, self._is_bounded
 
     def _target(self) -> float:
         return _TARGET if self.target_recall is None else self.target_recall

@@ -6,23 +6,13 @@ import math
 
 import numpy as np
 
+from ..metrics._work import n_macs
 from ._calibrate import Calibration, calibrate
 from ._engine import Engine
 from ._list_scores import centroid_scorer
 from ._rules import FixedProbes, Rule
 
-__all__ = ["n_macs", "work_report"]
-
-
-def n_macs(router) -> int:
-    """Multiply-accumulates that a router spends on a query."""
-    if hasattr(router, "net_"):
-        state = router.net_.module_.state_dict().values()
-        return sum(tensor.numel() for tensor in state)
-    if hasattr(router, "coef_"):
-        return sum(f.size for f in getattr(router, "factors_", (router.coef_,)))
-    n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
-    return router.partition_.centroids_.size + n_factors
+__all__ = ["work_report"]
 
 
 def work_report(

@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 
+from .._saveable import Saveable
 from .._validation import row_blocks
 from ..exact._search import check_k
 from ..metrics import recall_at_k
@@ -23,7 +24,7 @@ __all__ = ["SearchesKeys"]
 _SMALL = 2**16
 
 
-class SearchesKeys(BaseEstimator):
+class SearchesKeys(Saveable, BaseEstimator):
     """What can be asked of a fitted :class:`AmortizedNeighbors`."""
 
     def search(self, X, k=None, *, target_recall=None, n_probe=None):
@@ -95,6 +96,7 @@ class SearchesKeys(BaseEstimator):
         Returns
         -------
         graph : csr_matrix of shape (n_queries, n_keys)
+            In each row an entry for every key that was found, the best one first.
         """
         if mode not in ("connectivity", "distance"):
             raise ValueError(
@@ -124,7 +126,7 @@ class SearchesKeys(BaseEstimator):
         """
         return self.search(X)[1][:, 0]
 
-    def score(self, X, y=None):
+    def score(self, X, y=None, sample_weight=None):
         """Recall@k: share of the k exact best keys that a search finds.
 
         Parameters
@@ -133,6 +135,8 @@ class SearchesKeys(BaseEstimator):
             Queries.
         y : Ignored
             The exact best keys are searched. Ties with the k-th best key are hits.
+        sample_weight : array-like of shape (n_queries,), default=None
+            Weights of the queries.
 
         Returns
         -------
@@ -140,22 +144,27 @@ class SearchesKeys(BaseEstimator):
             Between 0 and 1.
         """
         X = self._check_queries(X)
-        exact, _ = self.router_._top_k(X, self.k)
-        found = self._search(X, self.k, None, None)
-        return recall_at_k(exact, found.scores, found.indices, k=self.k)
+        exact, _ = self._exact(X, self.k)
+        return recall_at_k(exact, *self._answer(X, self.k), sample_weight=sample_weight)
 
     def visited(self, X, k=None, *, target_recall=None, n_probe=None):
         """Count what a search visits.
 
         Parameters
         ----------
-        X, k, target_recall, n_probe
+        X : array-like of shape (n_queries, n_features)
+            Queries.
+        k : int, default=None
+            As in :meth:`search`.
+        target_recall : float, default=None
+            As in :meth:`search`.
+        n_probe : int, default=None
             As in :meth:`search`.
 
         Returns
         -------
         n_lists, n_keys : ndarray of shape (n_queries,), dtype int64
-            Lists visited for each query, and keys in them.
+            Lists visited for each query, and keys in them; none for a zero query.
         """
         X = self._check_queries(X)
         k = self.k if k is None else k
@@ -265,6 +274,15 @@ class SearchesKeys(BaseEstimator):
         parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
         parallel(delayed(fill)(block) for block in row_blocks(len(some), size))
         return found
+
+    def _exact(self, X: np.ndarray, k: int):
+        """Exact search of checked queries, whatever the index promises."""
+        return self.learned_router_._exact(X, k)
+
+    def _answer(self, X: np.ndarray, k: int):
+        """Keys found for checked queries as the parameters say."""
+        found = self._search(X, k, None, None)
+        return found.scores[:, :k], found.indices[:, :k]
 
     def _check_queries(self, X) -> np.ndarray:
         check_is_fitted(self)

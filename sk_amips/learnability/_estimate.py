@@ -14,8 +14,8 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from .._samples import two_parts, usable_queries
 from .._validation import as_keys, check_same_width, key_norms
 from ..exact._search import top_k
-from ..index._report import n_macs
 from ..metrics import keys_scanned
+from ..metrics._work import n_macs
 from ..nn import unit_rows
 from ..partition import LISTS
 from ..routing import CentroidRouter, LinearRouter, OptimisticRouter
@@ -98,6 +98,7 @@ def learnability_report(
     Returns
     -------
     report : LearnabilityReport
+        What was found; ``print(report)`` shows it as a table.
 
     Raises
     ------

@@ -36,7 +36,10 @@ class MissingMass:
 
     Attributes
     ----------
-    n_queries, n_groups : int
+    n_queries : int
+        Number of queries.
+    n_groups : int
+        Number of groups.
     n_winners : int
         Keys that won.
     share : ndarray of shape (n_counts,)
@@ -53,6 +56,16 @@ class MissingMass:
        Parameters", Biometrika 40, 1953.
     .. [2] Esty, "A Normal Limit Law for a Nonparametric Estimator of the Coverage of a
        Random Sample", The Annals of Statistics 11, 1983.
+
+    Examples
+    --------
+    Of eight queries two have a best key of their own, 4 and 9:
+
+    >>> import numpy as np
+    >>> from sk_amips.learnability import MissingMass
+    >>> wins = MissingMass(np.array([3, 3, 7, 7, 7, 9, 4, 3]))
+    >>> print(f"{wins(7):.2f} after all of them, {wins(3):.2f} after three")
+    0.25 after all of them, 0.46 after three
     """
 
     def __init__(self, best: np.ndarray, groups: np.ndarray | None = None):
@@ -97,6 +110,16 @@ class MissingMass:
 
         On logarithmic axes it falls ever faster: the slope of each further doubling is
         that of the one before times the ratio of the last two slopes that are known.
+
+        Parameters
+        ----------
+        factor : float or array-like of float
+            How many times as many groups.
+
+        Returns
+        -------
+        missing_mass : float or ndarray
+            Of the shape of ``factor``.
         """
         G = self.n_groups
         quarter, half, last = self(np.array([G // 4, G // 2, G - 1]))

@@ -24,10 +24,11 @@ _ROUTERS = {
 }
 
 
-class MissingMassCurve(NamedTuple):
+# The linter of docstrings does not see constructors that are not written out.
+class MissingMassCurve(NamedTuple):  # numpydoc ignore=PR02
     """Missing mass by the number of queries.
 
-    Attributes
+    Parameters
     ----------
     n_queries : ndarray of shape (9,)
         From a 64th of the queries to four times as many, each twice the one before.
@@ -36,6 +37,21 @@ class MissingMassCurve(NamedTuple):
         number of queries that there are, the mean over random samples of the groups.
     extrapolated : ndarray of shape (9,), dtype bool
         True for more queries than there are.
+
+    Examples
+    --------
+    The more queries are known, the fewer new ones have a best key of their own:
+
+    >>> import numpy as np
+    >>> from sk_amips import learnability_report
+    >>> rng = np.random.default_rng(0)
+    >>> keys = rng.normal(size=(400, 16))
+    >>> queries = keys[rng.integers(50, size=1000)] + rng.normal(size=(1000, 16))
+    >>> curve = learnability_report(keys, queries, random_state=0).missing_mass_curve
+    >>> curve.n_queries[-3:]  # the log as it is, and two that are foretold
+    array([1000, 2000, 4000])
+    >>> bool((np.diff(curve.missing_mass) < 0).all())
+    True
     """
 
     n_queries: np.ndarray
@@ -44,10 +60,10 @@ class MissingMassCurve(NamedTuple):
 
 
 @dataclass
-class LearnabilityReport:
+class LearnabilityReport:  # numpydoc ignore=PR02
     """What :func:`learnability_report` has found; as a string, a table of it.
 
-    Attributes
+    Parameters
     ----------
     n_keys : int
         Number of keys.
@@ -88,6 +104,19 @@ class LearnabilityReport:
         What a trained network may be expected to spare. A rule of thumb, not a
         measurement: "little" where ``linear_gain`` is below 1.1, "much" from 1.4 on;
         "unknown" where ``n_test`` is below 100.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips import learnability_report
+    >>> rng = np.random.default_rng(0)
+    >>> keys = rng.normal(size=(400, 16))
+    >>> queries = keys[rng.integers(50, size=1000)] + rng.normal(size=(1000, 16))
+    >>> report = learnability_report(keys, queries, random_state=0)
+    >>> print(str(report).splitlines()[0])
+    1,000 queries; 400 keys, of which 47.8% are the best of a query
+    >>> bool((np.diff(report.keys_scanned["linear"]) > 0).all())  # by rising recall
+    True
     """
 
     n_keys: int

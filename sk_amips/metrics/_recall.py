@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.validation import check_scalar
 
-__all__ = ["match_rate", "recall_at_k", "relative_key_error"]
+from ._weights import weighted_mean
+
+__all__ = ["match_rate", "mean_reciprocal_rank", "recall_at_k"]
 
 
 def match_rate(true_scores, found_scores, *, sample_weight=None) -> float:
@@ -35,11 +40,17 @@ def match_rate(true_scores, found_scores, *, sample_weight=None) -> float:
     """
     true_scores, found_scores = _as_columns(true_scores, found_scores)
     hit = found_scores[:, 0] >= _threshold(true_scores[:, 0])
-    return float(np.average(hit, weights=sample_weight))
+    return weighted_mean(hit, sample_weight)
 
 
 def recall_at_k(
-    true_scores, found_scores, found_indices, *, k: int | None = None, average=True
+    true_scores,
+    found_scores,
+    found_indices,
+    *,
+    k: int | None = None,
+    average: bool = True,
+    sample_weight=None,
 ):
     """Share of the k best keys that are among the k returned.
 
@@ -59,6 +70,8 @@ def recall_at_k(
         Number of keys looked at; None takes all columns of ``found_scores``.
     average : bool, default=True
         Whether to return the mean over queries or a value for each.
+    sample_weight : array-like of shape (n_queries,), default=None
+        Weights of the queries in the mean.
 
     Returns
     -------
@@ -71,68 +84,91 @@ def recall_at_k(
     >>> recall_at_k([[3.0, 2.0]], [[3.0, 1.0]], [[7, 4]])
     0.5
     """
-    true_scores, found_scores = _as_columns(true_scores, found_scores)
-    found_indices = check_array(found_indices, ensure_2d=False, dtype=np.int64)
-    found_indices = found_indices.reshape(len(found_indices), -1)
-    check_consistent_length(found_scores, found_indices)
-    k = found_scores.shape[1] if k is None else k
-    for name, array in [
-        ("true_scores", true_scores),
-        ("found_scores", found_scores),
-        ("found_indices", found_indices),
-    ]:
-        if array.shape[1] < k:
-            raise ValueError(f"{name} must have at least k={k} columns: {array.shape}.")
-    indices = found_indices[:, :k]
-    hit = found_scores[:, :k] >= _threshold(true_scores[:, k - 1 : k])
+    true_scores, scores, indices = _returned(
+        true_scores, found_scores, found_indices, k, same_width=True
+    )
+    k = scores.shape[1]
+    hit = scores >= _threshold(true_scores[:, k - 1 : k])
     order = np.argsort(indices, axis=1, kind="stable")
     ordered = np.take_along_axis(indices, order, axis=1)
     new = np.ones_like(ordered, dtype=bool)
     new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     new &= ordered >= 0
     recall = (np.take_along_axis(hit, order, axis=1) & new).sum(axis=1) / k
-    return float(recall.mean()) if average else recall
+    return weighted_mean(recall, sample_weight) if average else recall
 
 
-def relative_key_error(predicted, best, queries) -> float:
-    r"""Mean of :math:`\|\hat y - k^*\|^2 / \|x - k^*\|^2` over queries.
+def mean_reciprocal_rank(
+    true_scores,
+    found_scores,
+    found_indices,
+    *,
+    k: int | None = None,
+    average: bool = True,
+    sample_weight=None,
+):
+    """Mean of one over the rank at which the best key is returned.
 
-    One means that the query itself would have predicted its best key as well. Queries
-    that equal their best key are left out.
+    Zero stands for a query whose best key is not returned. A key that scores as high
+    as the best, within a relative 1e-6, counts as the best; index -1 never does, but
+    takes a place. With ``k=1`` this is the match rate.
 
     Parameters
     ----------
-    predicted : array-like of shape (n_queries, n_features)
-        Predicted keys.
-    best : array-like of shape (n_queries, n_features)
-        Best keys.
-    queries : array-like of shape (n_queries, n_features)
-        Queries.
+    true_scores : array-like of shape (n_queries,) or (n_queries, any number)
+        Exact scores, the best first.
+    found_scores : array-like of shape (n_queries, at least k)
+        Scores of the keys found, with the true query, in the order in which they are
+        returned.
+    found_indices : array-like of shape (n_queries, at least k)
+        Which keys were found.
+    k : int or None, default=None
+        Number of keys looked at; None takes all columns of ``found_scores``.
+    average : bool, default=True
+        Whether to return the mean over queries or a value for each.
+    sample_weight : array-like of shape (n_queries,), default=None
+        Weights of the queries in the mean.
 
     Returns
     -------
-    error : float
-        At least 0; nan when every query equals its best key.
+    rank : float or ndarray of shape (n_queries,)
+        Between 0 and 1.
 
     Examples
     --------
-    >>> from sk_amips.metrics import relative_key_error
-    >>> relative_key_error([[0.0, 1.0]], [[0.0, 2.0]], [[0.0, 4.0]])
-    0.25
+    A ranking by predicted scores has the best key second.
+
+    >>> from sk_amips.metrics import mean_reciprocal_rank
+    >>> mean_reciprocal_rank([3.0], [[2.0, 3.0, 1.0]], [[4, 7, 5]])
+    0.5
     """
-    predicted, best, queries = (
-        check_array(array, dtype=np.float64) for array in (predicted, best, queries)
+    true_scores, scores, indices = _returned(
+        true_scores, found_scores, found_indices, k, same_width=False
     )
-    if not predicted.shape == best.shape == queries.shape:
-        raise ValueError(
-            "predicted, best and queries must have one shape, got "
-            f"{predicted.shape}, {best.shape} and {queries.shape}."
-        )
-    error = np.square(predicted - best).sum(axis=1)
-    base = np.square(queries - best).sum(axis=1)
-    if not base.any():
-        return float("nan")
-    return float((error[base > 0] / base[base > 0]).mean())
+    hit = (scores >= _threshold(true_scores[:, :1])) & (indices >= 0)
+    reciprocal = np.where(hit.any(axis=1), 1 / (1 + hit.argmax(axis=1)), 0.0)
+    return weighted_mean(reciprocal, sample_weight) if average else reciprocal
+
+
+def _returned(true_scores, found_scores, found_indices, k, *, same_width: bool):
+    """Exact scores, and the first k scores and indices found, of one length.
+
+    With ``same_width`` there must be k exact scores as well.
+    """
+    true_scores, found_scores = _as_columns(true_scores, found_scores)
+    found_indices = check_array(found_indices, ensure_2d=False, dtype=np.int64)
+    found_indices = found_indices.reshape(len(found_indices), -1)
+    check_consistent_length(found_scores, found_indices)
+    k = found_scores.shape[1] if k is None else k
+    check_scalar(k, "k", Integral, min_val=1)
+    for name, array in [
+        ("true_scores", true_scores),
+        ("found_scores", found_scores),
+        ("found_indices", found_indices),
+    ]:
+        if array.shape[1] < k and (same_width or array is not true_scores):
+            raise ValueError(f"{name} must have at least k={k} columns: {array.shape}.")
+    return true_scores, found_scores[:, :k], found_indices[:, :k]
 
 
 def _as_columns(*arrays) -> list[np.ndarray]:

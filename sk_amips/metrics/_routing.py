@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-__all__ = ["keys_scanned", "routing_recall"]
+from ._weights import checked_weight, weighted_mean
+
+__all__ = ["keys_in_first", "keys_scanned", "routing_recall"]
 
 
 def routing_recall(list_scores, best_lists, p: int, *, sample_weight=None) -> float:
@@ -35,10 +37,12 @@ def routing_recall(list_scores, best_lists, p: int, *, sample_weight=None) -> fl
     0.5
     """
     found = (_ranks(*_check(list_scores, best_lists)) < p).mean(axis=1)
-    return float(np.average(found, weights=sample_weight))
+    return weighted_mean(found, sample_weight)
 
 
-def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
+def keys_scanned(
+    list_scores, best_lists, sizes, recall: float = 0.95, *, sample_weight=None
+) -> float:
     """Share of all keys in the lists that reach a routing recall.
 
     All queries visit equally many lists: as few as it takes to have a share ``recall``
@@ -55,6 +59,8 @@ def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
         Number of keys of each list.
     recall : float, default=0.95
         Share of the best keys that must be found.
+    sample_weight : array-like of shape (n_queries,), default=None
+        Weights of the queries.
 
     Returns
     -------
@@ -70,9 +76,19 @@ def keys_scanned(list_scores, best_lists, sizes, recall: float = 0.95) -> float:
     list_scores, best_lists = _check(list_scores, best_lists)
     sizes = column_or_1d(sizes)
     ranks = _ranks(list_scores, best_lists)
-    p = int(np.quantile(ranks, recall, method="inverted_cdf")) + 1
+    weight = None
+    if sample_weight is not None:
+        weight = checked_weight(sample_weight, ranks)
+        weight = np.broadcast_to(weight[:, None], ranks.shape).ravel()
+    last = np.quantile(ranks.ravel(), recall, method="inverted_cdf", weights=weight)
+    n_keys = keys_in_first(list_scores, sizes, int(last) + 1)
+    return weighted_mean(n_keys, sample_weight) / float(sizes.sum())
+
+
+def keys_in_first(list_scores: np.ndarray, sizes: np.ndarray, p: int) -> np.ndarray:
+    """Number of keys in the p lists of largest score, for each query."""
     visited = np.argsort(-list_scores, axis=1, kind="stable")[:, :p]
-    return float(sizes[visited].sum(axis=1).mean() / sizes.sum())
+    return sizes[visited].sum(axis=1)
 
 
 def _check(list_scores, best_lists) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,16 @@ class SoftLeakyReLU(nn.Module):
         Slope far below zero; far above zero the slope is one.
     beta : float, default=20.0
         Sharpness of the bend.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import SoftLeakyReLU
+    >>> x = torch.tensor([-1.0, 0.0, 1.0])
+    >>> SoftLeakyReLU()(x)
+    tensor([-0.1000,  0.0312,  1.0000])
+    >>> SoftLeakyReLU().derivative(x)
+    tensor([0.1000, 0.5500, 1.0000])
     """
 
     is_homogeneous = False
@@ -31,6 +41,7 @@ class SoftLeakyReLU(nn.Module):
         self.beta = beta
 
     def forward(self, x: Tensor) -> Tensor:
+        """Value of the activation at ``x``, of the shape of ``x``."""
         return self.slope * x + (1.0 - self.slope) * F.softplus(x, beta=self.beta)
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -45,6 +56,16 @@ class LeakyReLU(nn.Module):
     ----------
     slope : float, default=0.1
         Slope below zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import LeakyReLU
+    >>> activation, x = LeakyReLU(), torch.tensor([-1.0, 2.0])
+    >>> activation(x)
+    tensor([-0.1000,  2.0000])
+    >>> torch.equal(activation(4 * x), 4 * activation(x))  # 1-homogeneous
+    True
     """
 
     is_homogeneous = True
@@ -54,6 +75,7 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
+        """Value of the activation at ``x``, of the shape of ``x``."""
         return F.leaky_relu(x, self.slope)
 
     def derivative(self, x: Tensor) -> Tensor:
@@ -63,7 +85,18 @@ class LeakyReLU(nn.Module):
 
 
 class ReLU(LeakyReLU):
-    """ReLU, ``max(x, 0)``: a leaky ReLU of slope zero."""
+    """ReLU, ``max(x, 0)``: a leaky ReLU of slope zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import ReLU
+    >>> x = torch.tensor([-1.0, 0.0, 2.0])
+    >>> torch.equal(ReLU()(x), x.clamp(min=0))
+    True
+    >>> ReLU().derivative(x)
+    tensor([0., 0., 1.])
+    """
 
     def __init__(self):
         super().__init__(slope=0.0)
@@ -89,6 +122,22 @@ def make_activation(activation: str | nn.Module) -> nn.Module:
     Returns
     -------
     activation : nn.Module
+        A new module, or the one that was given.
+
+    Raises
+    ------
+    ValueError
+        If there is no activation of that name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import make_activation
+    >>> activation = make_activation("leaky_relu")
+    >>> activation.derivative(torch.tensor([-1.0, 2.0]))
+    tensor([0.1000, 1.0000])
+    >>> make_activation(activation) is activation
+    True
     """
     if isinstance(activation, nn.Module):
         return activation

@@ -26,6 +26,20 @@ class ResidualSupportNet(nn.Module):
         What is trained.
     base : Ellipsoids
         One ellipsoid a partition.
+
+    Examples
+    --------
+    The network corrects what is known of the list: here, a ball of radius 3.
+
+    >>> import torch
+    >>> from sk_amips.nn import Ellipsoids, ResidualSupportNet, SupportNet
+    >>> ball = Ellipsoids(torch.zeros(1, 1, 2), torch.tensor([3.0]))
+    >>> net = SupportNet(2, [8], activation="relu", bias=False)
+    >>> both, x = ResidualSupportNet(net, ball), torch.tensor([[0.0, 2.0]])
+    >>> torch.equal(both(x), net(x) + 6)
+    True
+    >>> both.is_convex, both.is_homogeneous
+    (True, True)
     """
 
     def __init__(self, net: SupportNet | RadialSupportNet, base: Ellipsoids):
@@ -83,6 +97,19 @@ class CentroidKeyNet(nn.Module):
     ----------
     centroids : Tensor of shape (n_partitions, d)
         A buffer, of zeros at first.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import CentroidKeyNet, DirectionalKeyNet, KeyNet
+    >>> centroids = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> g = KeyNet(2, [8], generator=torch.Generator().manual_seed(0))
+    >>> net = CentroidKeyNet(DirectionalKeyNet(g), n_partitions=3)
+    >>> net.load_state_dict({**net.state_dict(), "centroids": centroids})
+    <All keys matched successfully>
+    >>> scores, keys = net.scores_and_keys(torch.tensor([[0.6, 0.8]]))
+    >>> torch.allclose(scores, keys[:, 0] @ centroids.T)
+    True
     """
 
     def __init__(self, net: DirectionalKeyNet, n_partitions: int):
@@ -112,7 +139,9 @@ class CentroidKeyNet(nn.Module):
         Returns
         -------
         scores : Tensor of shape (n, c)
+            Inner products of the predicted key with the centroids.
         keys : Tensor of shape (n, 1, d)
+            The predicted key.
         """
         keys = self.net(x)
         return keys.squeeze(1) @ self.centroids.T, keys

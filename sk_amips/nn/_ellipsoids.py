@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ._homogenize import split_direction
+from ._taken import taken
 
 __all__ = ["Ellipsoids"]
 
@@ -71,7 +72,7 @@ class Ellipsoids(nn.Module):
             points = torch.einsum("ncr,crd->ncd", along, factors)
         else:
             values, radii = values.gather(1, partitions), radii.gather(1, partitions)
-            along = along.take_along_dim(partitions.unsqueeze(-1), dim=1)
+            along = taken(along, partitions)
             points = torch.einsum("npr,nprd->npd", along, factors[partitions])
         points = points + radii.square().unsqueeze(-1) * u.unsqueeze(1)
         # Where the value is zero so is the numerator.

@@ -21,7 +21,32 @@ __all__ = ["DirectionalKeyNet", "RadialSupportNet", "split_direction", "unit_row
 
 
 def split_direction(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Norms ``(n, 1)`` and unit vectors ``(n, d)``; a zero vector stays zero."""
+    """Norms and directions of vectors; a zero vector stays zero.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, d)
+        Vectors of any norm; no square of theirs overflows.
+
+    Returns
+    -------
+    norm : Tensor of shape (n, 1)
+        Euclidean norms.
+    unit : Tensor of shape (n, d)
+        Vectors of norm one, or zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import split_direction
+    >>> norm, unit = split_direction(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    >>> norm
+    tensor([[5.],
+            [0.]])
+    >>> unit
+    tensor([[0.6000, 0.8000],
+            [0.0000, 0.0000]])
+    """
     # Dividing by the largest coordinate first keeps the squares from overflowing.
     largest = x.abs().amax(dim=1, keepdim=True)
     x = x / torch.where(largest > 0, largest, torch.ones_like(largest))
@@ -30,7 +55,30 @@ def split_direction(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unit_rows(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`split_direction` of a matrix: float64 norms, float32 unit vectors."""
+    """Norms in float64 and directions in float32 of the rows of a matrix.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, d)
+        Rows of any norm, not modified.
+
+    Returns
+    -------
+    norm : ndarray of shape (n, 1), dtype float64
+        Euclidean norms.
+    unit : ndarray of shape (n, d), dtype float32
+        Rows of norm one; a zero row stays zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips.nn import unit_rows
+    >>> norm, unit = unit_rows(np.array([[3e200, 4e200]]))
+    >>> norm
+    array([[5.e+200]])
+    >>> unit
+    array([[0.6, 0.8]], dtype=float32)
+    """
     if x.dtype != np.float32:
         norm, unit = split_direction(torch.from_numpy(np.array(x, dtype=np.float64)))
     else:
@@ -52,6 +100,18 @@ class RadialSupportNet(nn.Module):
     ----------
     net : SupportNet
         The network ``h``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import RadialSupportNet, SupportNet
+    >>> h = SupportNet(2, [8], generator=torch.Generator().manual_seed(0))
+    >>> f, u = RadialSupportNet(h), torch.tensor([[0.6, 0.8]])
+    >>> torch.allclose(f(u), h(u)), torch.allclose(f(3 * u), 3 * f(u))
+    (True, True)
+    >>> scores, keys = f.scores_and_keys(3 * u)
+    >>> torch.allclose((keys @ (3 * u).T).squeeze(2), scores)  # Euler's identity
+    True
     """
 
     is_convex = False
@@ -95,6 +155,19 @@ class DirectionalKeyNet(nn.Module):
     ----------
     net : KeyNet
         The network that reads unit vectors.
+
+    Examples
+    --------
+    A longer query has the same best key, with a larger score:
+
+    >>> import torch
+    >>> from sk_amips.nn import DirectionalKeyNet, KeyNet
+    >>> g = KeyNet(2, [8], generator=torch.Generator().manual_seed(0))
+    >>> net, x = DirectionalKeyNet(g), torch.tensor([[0.6, 0.8]])
+    >>> torch.allclose(net(3 * x), net(x))
+    True
+    >>> torch.allclose(net.scores(3 * x), 3 * net.scores(x))
+    True
     """
 
     def __init__(self, net: KeyNet):

@@ -23,11 +23,20 @@ def lecun_normal(
     shape : (fan_out, fan_in)
         Shape of the weight.
     generator : torch.Generator or None
-        Source of randomness.
+        Source of randomness; None: torch's global one.
 
     Returns
     -------
     weight : Tensor of shape ``shape``
+        Drawn within two standard deviations of a normal that is then cut off.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_amips.nn import lecun_normal
+    >>> weight = lecun_normal((500, 400), generator=torch.Generator().manual_seed(0))
+    >>> print(f"{400 * weight.var():.2f}")  # fan-in times variance
+    1.00
     """
     std = 1.0 / math.sqrt(shape[1]) / _TRUNCATED_STD
     weight = torch.empty(shape)
@@ -56,7 +65,7 @@ def principled_non_negative(
     output : bool, default=False
         Whether the layer is the last, linear one.
     generator : torch.Generator or None
-        Source of randomness.
+        Source of randomness; None: torch's global one.
 
     Returns
     -------
@@ -69,6 +78,18 @@ def principled_non_negative(
     ----------
     .. [1] Hoedt and Klambauer, "Principled Weight Initialisation for Input-Convex
        Neural Networks", NeurIPS 2023.
+
+    Examples
+    --------
+    The bias is as large as the mean of what the weights make of rectified unit normals:
+
+    >>> import torch
+    >>> from sk_amips.nn import principled_non_negative
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> weight, bias = principled_non_negative((500, 400), generator=generator)
+    >>> state = torch.randn(400, 1000, generator=generator).relu()
+    >>> print(f"{bias:.2f}, {(weight @ state).mean():.2f}, {weight.min() > 0}")
+    0.74, 0.74, True
     """
     fan_in = shape[1]
     if output:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._layers import InjectedStack
+from ._taken import taken
 
 __all__ = ["KeyNet"]
 
@@ -27,9 +28,8 @@ class KeyNet(InjectedStack):
         Widths of the hidden states.
     n_heads : int, default=1
         Number ``c`` of keys predicted, one a partition.
-    activation : {"soft_leaky_relu", "leaky_relu", "relu"} or nn.Module, \
-            default="soft_leaky_relu"
-        Activation.
+    activation : str or nn.Module, default="soft_leaky_relu"
+        "soft_leaky_relu", "leaky_relu", "relu", or a module.
     inject_every : int or None, default=1
         The input enters every so many layers; None: only the first layer.
     residual : bool, default=False
@@ -48,9 +48,13 @@ class KeyNet(InjectedStack):
     --------
     >>> import torch
     >>> from sk_amips.nn import KeyNet
-    >>> net = KeyNet(8, [32], n_heads=3)
-    >>> net(torch.zeros(5, 8)).shape
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> net = KeyNet(8, [32], n_heads=3, generator=generator)
+    >>> scores, keys = net.scores_and_keys(torch.ones(5, 8))
+    >>> keys.shape
     torch.Size([5, 3, 8])
+    >>> torch.allclose(scores, keys.sum(dim=2))  # inner products with ones
+    True
     """
 
     def __init__(
@@ -112,11 +116,12 @@ class KeyNet(InjectedStack):
         Returns
         -------
         keys : Tensor of shape (n, p, d)
+            In the order of ``partitions``.
         """
         if x.is_cuda or torch.compiler.is_compiling():
             # One large product is faster there than hundreds of small ones, and its
             # shape does not depend on the partitions.
-            return self(x).take_along_dim(partitions.unsqueeze(-1), dim=1)
+            return taken(self(x), partitions)
         n, p = partitions.shape
         state = self.activation(self.hidden_preactivations(x)[-1])
         layer = self.layers[-1]
@@ -162,12 +167,14 @@ class KeyNet(InjectedStack):
         Returns
         -------
         scores : Tensor of shape (n, c)
+            Of the keys of all partitions.
         keys : Tensor of shape (n, p or c, d)
+            Predicted best keys of the partitions asked for.
         """
         keys = self(x)
         scores = (keys @ x.unsqueeze(-1)).squeeze(-1)
         if isinstance(partitions, str):
             partitions = scores.argmax(dim=1, keepdim=True)
         if partitions is not None:
-            keys = keys.take_along_dim(partitions.unsqueeze(-1), dim=1)
+            keys = taken(keys, partitions)
         return scores, keys

@@ -64,6 +64,18 @@ def injected_layers(n_hidden: int, inject_every: int | None) -> list[int]:
     Layer ``i`` of ``0..n_hidden - 1`` maps the ``i``-th hidden state onwards; every
     ``inject_every``-th of them reads the input, the last, linear one does not.
 
+    Parameters
+    ----------
+    n_hidden : int
+        Number of hidden layers.
+    inject_every : int or None
+        The input enters every so many layers; None: only the first layer.
+
+    Returns
+    -------
+    layers : list of int
+        Numbers of the layers, ascending.
+
     Examples
     --------
     >>> from sk_amips.nn import injected_layers
@@ -204,6 +216,7 @@ class InjectedStack(nn.Module):
         Returns
         -------
         gradients : Tensor of shape (n, p or out_features, in_features)
+            One row for each output wanted.
         """
         last = len(self.layers) - 1
         n = preactivations[0].shape[0]

@@ -29,6 +29,19 @@ def count_parameters(
         Widths of input and output.
     inject_every : int or None
         See :class:`SupportNet`.
+
+    Returns
+    -------
+    n_parameters : float
+        An integer where all widths are.
+
+    Examples
+    --------
+    >>> from sk_amips.nn import SupportNet, count_parameters
+    >>> count_parameters([16, 16], in_features=8, out_features=3, inject_every=1)
+    595
+    >>> sum(p.numel() for p in SupportNet(8, [16, 16], 3).parameters())
+    595
     """
     chain = [in_features, *widths, out_features]
     affine = sum((a + 1) * b for a, b in pairwise(chain))

@@ -30,9 +30,8 @@ class SupportNet(InjectedStack):
         Widths of the hidden states.
     out_features : int, default=1
         Number ``c`` of outputs, one a partition.
-    activation : {"soft_leaky_relu", "leaky_relu", "relu"} or nn.Module, \
-            default="soft_leaky_relu"
-        Activation ``a``.
+    activation : str or nn.Module, default="soft_leaky_relu"
+        "soft_leaky_relu", "leaky_relu", "relu", or a module that computes ``a``.
     rectifier : {"softplus", "exp", "abs", "relu"} or None, default="softplus"
         Map that keeps the :math:`W_i` non-negative. With None they are free and the
         network is **not** convex.
@@ -62,10 +61,17 @@ class SupportNet(InjectedStack):
     --------
     >>> import torch
     >>> from sk_amips.nn import SupportNet
-    >>> net = SupportNet(8, [32], out_features=3)
-    >>> scores, keys = net.scores_and_keys(torch.zeros(5, 8))
-    >>> scores.shape, keys.shape, net.is_convex
-    (torch.Size([5, 3]), torch.Size([5, 3, 8]), True)
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> net = SupportNet(8, [32], 3, activation="relu", bias=False, generator=rng)
+    >>> x, y = torch.randn(2, 100, 8, generator=rng)
+    >>> bool((net((x + y) / 2) <= (net(x) + net(y)) / 2 + 1e-5).all())  # convex
+    True
+    >>> scores, keys = net.scores_and_keys(x)
+    >>> keys.shape
+    torch.Size([100, 3, 8])
+    >>> products = (keys @ x.unsqueeze(-1)).squeeze(-1)
+    >>> torch.allclose(products, scores, atol=1e-5)  # 1-homogeneous: Euler's identity
+    True
     """
 
     def __init__(
@@ -146,7 +152,9 @@ class SupportNet(InjectedStack):
         Returns
         -------
         scores : Tensor of shape (n, c)
+            Of all partitions.
         keys : Tensor of shape (n, p or c, d)
+            Gradients of the scores of the partitions asked for.
         """
         values = self.preactivations(x)
         if isinstance(partitions, str):

@@ -15,6 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 
+from .._saveable import Saveable
 from .._validation import as_keys, check_same_width, key_norms, row_blocks, row_norms
 from ..exact import probe_search
 from ..exact._search import check_k, top_k
@@ -25,11 +26,28 @@ from ..partition import LISTS, Partition, as_partition, n_lists, spherical_kmean
 BLOCK_SIZE = 2**24
 
 
-class BaseRouter(BaseEstimator, ABC):
+class BaseRouter(Saveable, BaseEstimator, ABC):
     """Keys in lists, a score of every list for a query, and the search that it steers.
 
     Subclasses set ``keys_`` and ``partition_`` by :meth:`_take_keys`, and say how to
     score lists in :meth:`_list_scores`.
+
+    Examples
+    --------
+    Of any router one list visited gives a key of the list predicted best, and all of
+    them the best key there is:
+
+    >>> import numpy as np
+    >>> from sk_amips import CentroidRouter, exact_search
+    >>> rng = np.random.default_rng(0)
+    >>> keys, queries = rng.normal(size=(500, 16)), rng.normal(size=(100, 16))
+    >>> router = CentroidRouter(keys, random_state=0).fit(queries)
+    >>> first = router.predict_partitions(queries).argmax(axis=1)
+    >>> _, indices = router.search(queries, n_probe=1)
+    >>> np.array_equal(router.partition_.labels_[indices[:, 0]], first)
+    True
+    >>> np.array_equal(router.search(queries)[1], exact_search(keys, queries)[1])
+    True
     """
 
     _parameter_constraints: dict = {
@@ -136,6 +154,7 @@ class BaseRouter(BaseEstimator, ABC):
             Rows of ``keys``.
         """
         X = self._check_queries(X)
+        self._check_keys_are_there()
         check_k(n_neighbors, len(self.keys_), "n_neighbors")
         scores, indices = self._search(X, n_neighbors, n_probe)
         return (-scores, indices) if return_distance else indices
@@ -158,9 +177,61 @@ class BaseRouter(BaseEstimator, ABC):
             Between 0 and 1.
         """
         X = self._check_queries(X)
-        exact, _ = self._top_k(X, 1)
+        self._check_keys_are_there()
+        exact, _ = self._exact(X, 1)
         found, _ = self._answer(X, 1)
         return match_rate(exact, found, sample_weight=sample_weight)
+
+    def _exact(self, X: np.ndarray, k: int):
+        """Exact search of checked queries that may come again with other fits."""
+        check_k(k, len(self.keys_))
+        return self._top_k(X, k, memory=getattr(self, "memory", None))
+
+    def to_torch(self, what: str = "predict") -> torch.nn.Module:
+        """Make a torch module of a method, to export, to script, or to go on with.
+
+        Parameters
+        ----------
+        what : {"predict", "transform", "partitions"}, default="predict"
+            Which method; "partitions" stands for :meth:`predict_partitions`.
+
+        Returns
+        -------
+        module : :class:`~sk_amips.serving.QueryModule`
+            From float32 queries to what the method returns, on the CPU, with weights of
+            its own.
+
+        Raises
+        ------
+        ValueError
+            If there is no such method.
+        """
+        from ..serving import query_module
+
+        check_is_fitted(self)
+        return query_module(self, what)
+
+    def to_onnx(self, path, what: str = "predict") -> None:
+        """Write a method as an ONNX file: see :func:`sk_amips.serving.export_onnx`.
+
+        Parameters
+        ----------
+        path : str or path-like
+            File to write.
+        what : {"predict", "transform", "partitions"}, default="predict"
+            Which method; "partitions" stands for :meth:`predict_partitions`.
+
+        Raises
+        ------
+        ImportError
+            If ``onnx`` or ``onnxscript`` is not installed.
+        ValueError
+            If there is no such method.
+        """
+        from ..serving import export_onnx
+
+        check_is_fitted(self)
+        export_onnx(self, path, what)
 
     def _answer(self, X: np.ndarray, k: int):
         """Keys found for checked queries with the least work, as of :meth:`search`."""
@@ -168,6 +239,7 @@ class BaseRouter(BaseEstimator, ABC):
 
     def _search(self, X: np.ndarray, k: int, n_probe: int | None):
         """:meth:`search` of checked queries."""
+        self._check_keys_are_there()
         check_k(k, len(self.keys_))
         n_partitions = self.partition_.n_partitions
         if n_probe is not None:
@@ -211,6 +283,8 @@ class BaseRouter(BaseEstimator, ABC):
 
     def _take_keys(self, X: np.ndarray) -> None:
         """Set keys, norms and lists, for training queries that may be the keys too."""
+        if self.keys is None:
+            self._check_keys_are_there()
         keys = X if self.keys is None else as_keys(self.keys)
         check_same_width(keys, X)
         self.key_norms_ = key_norms(keys, allow_zero=self.keys is None)
@@ -221,6 +295,17 @@ class BaseRouter(BaseEstimator, ABC):
         else:
             n_partitions = self._n_partitions(keys)
             self.partition_ = spherical_kmeans(keys, n_partitions, seed=self._seed())
+
+    # Whether files said that there are keys, and nobody gave them.
+    _lacks_keys = False
+
+    def _check_keys_are_there(self) -> None:
+        """Raise if the keys were left behind where the estimator was loaded."""
+        if self._lacks_keys:
+            raise ValueError(
+                "The keys were not saved with this estimator, nor given when it was "
+                "loaded: sk_amips.load(path, keys=...)."
+            )
 
     def _check_partition_unchanged(self) -> None:
         """Raise if the parameters ask for other lists than those of ``partition_``."""

@@ -44,7 +44,7 @@ class CentroidRouter(BaseRouter):
         Source of further randomness.
     n_features_in_ : int
         Number of features of queries and keys.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the queries had names.
 
     See Also
@@ -53,13 +53,17 @@ class CentroidRouter(BaseRouter):
 
     Examples
     --------
+    Scores are lower bounds of the best inner product in each list:
+
     >>> import numpy as np
     >>> from sk_amips import CentroidRouter
+    >>> from sk_amips.exact import partition_search
     >>> rng = np.random.default_rng(0)
-    >>> router = CentroidRouter(rng.normal(size=(500, 16)), random_state=0)
-    >>> queries = rng.normal(size=(3, 16))
-    >>> router.fit(queries).predict_partitions(queries).shape
-    (3, 22)
+    >>> keys, queries = rng.normal(size=(500, 16)), rng.normal(size=(100, 16))
+    >>> router = CentroidRouter(keys, random_state=0).fit(queries)
+    >>> support, _ = partition_search(keys, queries, router.partition_)
+    >>> bool((router.predict_partitions(queries) <= support + 1e-5).all())
+    True
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class LinearRouter(BaseRouter):
         Source of further randomness.
     n_features_in_ : int
         Number of features of queries and keys.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the queries had names.
 
     References
@@ -88,14 +88,17 @@ class LinearRouter(BaseRouter):
 
     Examples
     --------
+    Queries about few topics teach more of the lists than the keys tell:
+
     >>> import numpy as np
-    >>> from sk_amips import LinearRouter
+    >>> from sk_amips import CentroidRouter, LinearRouter
     >>> rng = np.random.default_rng(0)
-    >>> keys = rng.normal(size=(500, 16))
-    >>> queries = rng.normal(size=(1000, 16))
-    >>> router = LinearRouter(keys, n_partitions=20, random_state=0).fit(queries)
-    >>> router.predict_partitions(queries[:3]).shape
-    (3, 20)
+    >>> keys, topics = rng.normal(size=(500, 16)), rng.normal(size=(8, 16))
+    >>> queries = topics[rng.integers(8, size=2000)] + 0.5 * rng.normal(size=(2000, 16))
+    >>> centroids = CentroidRouter(keys, random_state=0).fit(queries)
+    >>> router = LinearRouter(keys, partition=centroids.partition_).fit(queries[:1000])
+    >>> router.score(queries[1000:]) > centroids.score(queries[1000:]) + 0.1
+    True
     """
 
     _parameter_constraints: dict = {

@@ -71,7 +71,7 @@ class OptimisticRouter(BaseRouter):
         Source of further randomness.
     n_features_in_ : int
         Number of features of queries and keys.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where the queries had names.
 
     See Also
@@ -81,13 +81,16 @@ class OptimisticRouter(BaseRouter):
 
     Examples
     --------
+    The best key is in its first list more often than in that of the centroids:
+
     >>> import numpy as np
-    >>> from sk_amips import OptimisticRouter
+    >>> from sk_amips import CentroidRouter, OptimisticRouter
     >>> rng = np.random.default_rng(0)
-    >>> router = OptimisticRouter(rng.normal(size=(500, 16)), random_state=0)
-    >>> queries = rng.normal(size=(3, 16))
-    >>> router.fit(queries).search(queries, k=2, n_probe=3)[1].shape
-    (3, 2)
+    >>> keys, queries = rng.normal(size=(500, 16)), rng.normal(size=(500, 16))
+    >>> centroids = CentroidRouter(keys, random_state=0).fit(queries)
+    >>> router = OptimisticRouter(keys, partition=centroids.partition_).fit(queries)
+    >>> router.score(queries) > centroids.score(queries) + 0.05
+    True
     """
 
     _parameter_constraints: dict = {

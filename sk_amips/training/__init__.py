@@ -2,7 +2,7 @@
 
 from ._augment import add_noise, noisy_queries, sources
 from ._batches import Batches
-from ._callbacks import EpochProgress, ValidationStopping
+from ._callbacks import EpochEvents, ValidationStopping
 from ._data import Matching, TrainingData
 from ._net import AmipsNet
 from ._precision import Precision, check_precision
@@ -12,7 +12,7 @@ from ._step import check_execution, choose_execution
 __all__ = [
     "AmipsNet",
     "Batches",
-    "EpochProgress",
+    "EpochEvents",
     "Matching",
     "Precision",
     "RateSchedule",

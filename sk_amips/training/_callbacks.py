@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from typing import Protocol
 
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.utils import noop
-from tqdm import tqdm
 
-__all__ = ["EpochProgress", "ValidationStopping", "has_stopped", "looks_at_batches"]
+__all__ = [
+    "EpochEvents",
+    "ValidationStopping",
+    "Watch",
+    "has_stopped",
+    "looks_at_batches",
+]
 
 
 class ValidationStopping(EarlyStopping):
@@ -36,38 +41,37 @@ class ValidationStopping(EarlyStopping):
         if self.monitor in net.history[-1]:
             super().on_epoch_end(net, **kwargs)
 
+    def on_train_end(self, net, **kwargs):
+        # An error may have come ahead of the first epoch.
+        if net.history:
+            super().on_train_end(net, **kwargs)
 
-class EpochProgress(Callback):
-    """One progress bar over the epochs, with the losses of the last.
 
-    Parameters
-    ----------
-    name : str
-        Text ahead of the bar.
+class Watch(Protocol):
+    """What is told of the epochs of a call of training, and may stop them."""
+
+    stopped: bool
+
+    def begin_epoch(self) -> None:
+        """Hear that an epoch begins."""
+
+    def end_epoch(self, record: dict) -> None:
+        """Hear what the history holds of an epoch that ended."""
+
+
+class EpochEvents(Callback):
+    """Tells the watch of a call of training of its epochs.
+
+    It comes ahead of early stopping, which ends an epoch before others hear of its end.
     """
 
-    def __init__(self, name: str = "fit"):
-        self.name = name
-
-    def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(
-            total=net.epochs_, desc=self.name, unit="epoch", file=sys.stderr
-        )
+    def on_epoch_begin(self, net, **kwargs):
+        if net.watch_ is not None:
+            net.watch_.begin_epoch()
 
     def on_epoch_end(self, net, **kwargs):
-        last = net.history[-1]
-        losses = {
-            name: f"{last[name]:.3g}"
-            for name in ("train_loss", "valid_loss")
-            if name in last
-        }
-        self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update()
-
-    def on_train_end(self, net, **kwargs):
-        self.bar_.close()
-        # A bar holds an open stream, which a pickle cannot.
-        del self.bar_
+        if net.watch_ is not None:
+            net.watch_.end_epoch(net.history[-1])
 
 
 def has_stopped(callback: Callback) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from skorch.utils import TeeGenerator
 
-from ._callbacks import has_stopped
+from ._callbacks import Watch, has_stopped
 from ._data import TrainingData
 from ._given_data_net import GivenDataNet
 from ._loss import Step
@@ -50,6 +50,8 @@ class AmipsNet(GivenDataNet):
         As in :class:`skorch.NeuralNet`.
     """
 
+    watch_: Watch | None = None
+
     def __init__(
         self,
         module,
@@ -79,15 +81,18 @@ class AmipsNet(GivenDataNet):
         epochs: int | None = None,
         seed: int = 0,
         metrics: dict[str, Callable[[], float]] | None = None,
+        watch: Watch | None = None,
     ):
         """Train on ``X`` for some epochs, with ``y`` as validation data.
 
         Calls with a number of epochs of their own keep the learning rate constant.
         ``seed`` fixes the order of the batches; ``metrics`` are evaluated after every
-        epoch, for the history. The net must be initialized.
+        epoch, for the history; a ``watch`` is told of epochs and may stop them. The net
+        must be initialized.
         """
         self.seed_ = seed
         self.metrics_ = metrics or {}
+        self.watch_ = watch
         self.epochs_ = self.max_epochs if epochs is None else epochs
         matches_keys = X.best is not None and self.criterion_.key_weight > 0
         self.learns_keys_ = matches_keys or self.criterion_.consistency
@@ -98,13 +103,15 @@ class AmipsNet(GivenDataNet):
             self.fit_loop(X, y, epochs=self.epochs_)
         except KeyboardInterrupt:
             # skorch's early stopping signals by the exception of the keyboard.
-            if not any(has_stopped(callback) for _, callback in self.callbacks_):
+            told = watch is not None and watch.stopped
+            if not (told or any(has_stopped(c) for _, c in self.callbacks_)):
                 raise
         finally:
             if self.run_ is not None:
                 self.run_.restore_rates()
             self.run_ = None
             self.metrics_ = {}
+            self.watch_ = None
             self.notify("on_train_end", X=X, y=y)
         return self
 
@@ -164,6 +171,13 @@ class AmipsNet(GivenDataNet):
         with torch.no_grad():
             return self._loss()(*batch)
 
+    def on_epoch_begin(self, net, **kwargs):
+        """Begin an epoch, unless the watch has stopped them."""
+        # Here all callbacks have heard of the end of the last one.
+        if self.watch_ is not None and self.watch_.stopped:
+            raise KeyboardInterrupt
+        super().on_epoch_begin(net, **kwargs)
+
     def on_epoch_end(self, net, **kwargs):
         """Average the terms of the loss; raise where it is no longer a number."""
         super().on_epoch_end(net, **kwargs)
@@ -179,5 +193,7 @@ class AmipsNet(GivenDataNet):
             self.history.record(name, metric())
 
     def __getstate__(self):
-        # A callback may save the net while it is trained; a graph cannot be saved.
-        return super().__getstate__() | {"run_": None}
+        # A callback may save the net while it is trained. What belongs to the call that
+        # trains, such as a graph or a progress bar, cannot be saved.
+        state = {"run_": None, "watch_": None, "metrics_": {}}
+        return super().__getstate__() | state

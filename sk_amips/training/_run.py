@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from skorch.callbacks import LRScheduler
 
 from ._batches import Batches
 from ._callbacks import looks_at_batches
@@ -83,6 +84,11 @@ class Run:
         if net.ema_decay is not None:
             self.average = WeightAverage(net.module_, net.ema_decay)
         if scheduled and net.lr_schedule is not None:
+            if any(isinstance(callback, LRScheduler) for _, callback in net.callbacks_):
+                raise ValueError(
+                    f"lr_schedule={net.lr_schedule!r} sets the learning rate of every "
+                    "step: beside an LRScheduler take lr_schedule=None."
+                )
             n_steps = net.epochs_ * math.ceil(len(train) / net.batch_size)
             self.rates = RateSchedule(net.optimizer_, n_steps, net.warmup)
         datasets = [data for data in (train, valid) if data is not None]

@@ -109,6 +109,12 @@ def test_weights_and_zero_queries(log):
     zeros = DatabaseCompressor(keys).fit(queries, sample_weight=np.maximum(weight, 1))
     np.testing.assert_array_equal(weighted.ranking_, zeros.ranking_)
     assert weighted.recall_ == zeros.recall_
+    score = weighted.score(known, sample_weight=weight)
+    assert score == pytest.approx(zeros.score(queries, sample_weight=weight))
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        weighted.score(known, sample_weight=-weight)
+    with pytest.raises(ValueError, match="No query"):
+        weighted.score(np.zeros_like(known))
 
 
 def test_estimator_manners(log):
@@ -129,7 +135,17 @@ def test_estimator_manners(log):
     with pytest.raises(ValueError, match="n_kept"):
         fitted.set_params(n_kept=501).fit(known)
     assert fitted.kept_ is kept
-    assert fitted.score(new) > 0.9
+    score = fitted.score(new)
+    assert score > 0.9
+    assert fitted.set_params(k=5).score(new) == score  # of the k that was fitted
+
+
+@pytest.mark.parametrize("n_kept", [0.5, -1, 501, [3, 501], [True]])
+def test_wrong_sizes(log, n_kept):
+    compressor = DatabaseCompressor(log[0]).fit(log[1])
+    with pytest.raises(ValueError, match="n_kept must"):
+        compressor.predict_recall(n_kept)
+    assert compressor.predict_recall([]).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +154,7 @@ def test_estimator_manners(log):
         ({"k": 501}, "501"),
         ({"k": 9, "n_neighbors": 8}, "n_neighbors must be at least k=9"),
         ({"n_kept": 0}, "n_kept"),
+        ({"n_kept": 3, "k": 4}, "between k=4 and"),
         ({"target_recall": 1.0}, "target_recall"),
     ],
 )

@@ -34,6 +34,41 @@ def test_places_are_those_without_the_query(k):
     np.testing.assert_array_equal(ranking.ahead, expected)
 
 
+def test_thirds_make_a_whole():
+    """Three third places are worth a first, and then the prior decides."""
+    best = np.array([[0, 3, 1], [0, 4, 1], [0, 5, 1], [2, 6, 7]])
+    prior = np.array([0, 9, 1, 0, 0, 0, 0, 0])
+    ranking = Ranking(best, np.arange(4), np.ones(4), prior, 1)
+    assert ranking.order[:3].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("scale", [1e-305, 1e-12, 1e12, 1e303])
+def test_the_scale_of_weights_says_nothing(scale):
+    rng = np.random.default_rng(4)
+    best, weight = zipf_log(60, 40, rng), rng.random(60) + 0.1
+    groups, prior = np.arange(60), rng.normal(size=40)
+    ranking = Ranking(best, groups, weight, prior, 1)
+    scaled = Ranking(best, groups, weight * scale, prior, 1)
+    np.testing.assert_array_equal(scaled.ahead, ranking.ahead)
+    assert scaled.standard_error(9) == pytest.approx(ranking.standard_error(9))
+
+
+def test_the_least_weight_counts():
+    best = np.array([[0], [1], [2]])
+    ranking = Ranking(best, np.arange(3), np.array([1e20, 1, 0.5]), np.zeros(4), 1)
+    assert ranking.order.tolist() == [0, 1, 2, 3]
+
+
+def test_ties_hold_at_weights_far_apart():
+    """Where nothing but a query's own group is behind a key, the prior decides."""
+    rng = np.random.default_rng(3)
+    best = zipf_log(60, 40, rng)
+    prior, weight = rng.normal(size=40), 10.0 ** rng.integers(0, 10, size=60)
+    ranking = Ranking(best, np.arange(60), weight, prior, 2)
+    expected = [brute_force(best, weight, prior, 2, row) for row in range(60)]
+    np.testing.assert_array_equal(ranking.ahead, expected)
+
+
 def test_order():
     best = np.array([[3, 1], [3, 2], [1, 0]])
     ranking = Ranking(best, np.arange(3), np.ones(3), np.array([0, 0, 1, 0, 5, 9]), 1)
@@ -97,4 +132,9 @@ def test_standard_error_covers():
         ranking = Ranking(best, np.arange(300), np.ones(300), np.arange(100.0), 1)
         found.append(ranking.recall(30))
         errors.append(ranking.standard_error(30))
+    few = Ranking(best[:3], np.arange(3), np.ones(3), np.arange(100.0), 1)
+    kept = few.ahead[:, 0] < 80
+    assert 0 < kept.sum() < 3
+    expected = np.std(kept, ddof=1) / 3**0.5
+    assert few.standard_error(80) == pytest.approx(expected)
     assert 0.6 < np.std(found) / np.mean(errors) < 1.4

@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -600,17 +601,35 @@ def test_without_a_log(problem):
         with pytest.warns(UserWarning, match="calibrated on noisy keys"):
             found = index(router, None, k=2, target_recall=0.9)
         assert found.n_features_in_ == 16
+        pays_back = found.report_["break_even"] is not None
+        assert pays_back == found.report_["worth_it"]
         noisy = problem.keys + 0.01 * np.random.default_rng(0).normal(
             size=problem.keys.shape
         )
         assert found.score(noisy) > 0.88
-        found.calibrate(problem.log)
+        found.calibrate(problem.log, groups=np.arange(len(problem.log)) // 2)
         assert found.score(problem.test) > 0.87
+        # For fewer keys too, nothing rests on noisy keys any more.
+        exact, _ = exact_search(problem.keys, problem.test)
+        assert recall_at_k(exact, *found.search(problem.test, k=1)) > 0.87
+        one = np.zeros(len(problem.log))
+        assert found.calibrate(problem.log, groups=one).calibrations_[2].share == 1.0
+        with pytest.raises(ValueError, match="inconsistent numbers"):
+            found.calibrate(problem.log, groups=one[1:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = AmortizedNeighbors(net, k=2, target_recall=0.9).fit(None)
+    assert {"router", "linear", "centroids"} <= set(found.report_["candidates"])
     found = AmortizedNeighbors(net, k=2, target_recall=0.9, fallback=False)
     found.fit(None, X_cal=problem.log)
     assert found.score(problem.test) == pytest.approx(0.9, abs=0.03)
     with pytest.raises(ValueError, match="groups must be None"):
         AmortizedNeighbors(net).fit(None, groups=[1])
+    with pytest.raises(ValueError, match="groups contains NaN"):
+        found.calibrate(problem.log, groups=np.full(len(problem.log), np.nan))
+    bare = AmortizedNeighbors(LinearRouter(n_partitions=30))
+    with pytest.raises(ValueError, match=r"router\.keys=None"):
+        bare.fit(None, X_cal=problem.log)
     with pytest.raises(ValueError, match=r"router\.keys=None"):
         index(SupportNetRegressor(n_partitions=30), None)
 

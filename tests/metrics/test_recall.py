@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sk_amips import exact_search
-from sk_amips.metrics import match_rate, recall_at_k, relative_key_error
+from sk_amips.metrics import match_rate, mean_reciprocal_rank, recall_at_k
 
 # --- match rate
 
@@ -145,36 +145,128 @@ def test_recall_lengths_differ():
         recall_at_k([[1.0]], [[1.0]], [[1], [2]])
 
 
-# --- relative key error
+# --- mean reciprocal rank
 
 
 @pytest.mark.parametrize(
-    ("predicted", "expected"),
+    ("true", "found", "indices", "expected"),
     [
-        ([[0, 2], [1, 0]], 0.0),
-        ([[0, 4], [4, 0]], 1.0),
-        ([[0, 3], [1, 0]], 0.125),
-        ([[2, 2], [1, 3]], 1.0),
-        ([[0, -2], [1, 0]], 2.0),
+        pytest.param([3], [[3, 2, 1]], [[7, 4, 5]], 1.0, id="first"),
+        pytest.param([3], [[1, 2, 3]], [[5, 4, 7]], 1 / 3, id="third"),
+        pytest.param([3], [[2, 1, 0]], [[4, 5, 6]], 0.0, id="not there"),
+        pytest.param([3], [[2, 3, 3]], [[4, 7, 8]], 1 / 2, id="the first of ties"),
+        pytest.param([3], [[3, 3]], [[-1, 7]], 1 / 2, id="-1 never counts"),
+        pytest.param([3], [[3, 3]], [[-1, -1]], 0.0, id="-1 only"),
+        pytest.param([3], [[2, 2, 3]], [[4, 4, 7]], 1 / 3, id="repeats take places"),
+        pytest.param([-1], [[-2, -1]], [[4, 7]], 1 / 2, id="negative scores"),
+        pytest.param([[3, 2, 1]], [[2, 3]], [[4, 7]], 1 / 2, id="columns differ"),
+        pytest.param([3, 3], [[3, 0], [0, 3]], [[7, 4], [4, 7]], 3 / 4, id="mean"),
     ],
 )
-def test_relative_key_error(predicted, expected):
-    """Distances of query and best key are 2 and 3."""
-    error = relative_key_error(predicted, [[0, 2], [1, 0]], [[0, 4], [4, 0]])
-    assert type(error) is float
-    assert error == pytest.approx(expected)
+def test_reciprocal_rank(true, found, indices, expected):
+    rank = mean_reciprocal_rank(true, found, indices)
+    assert type(rank) is float
+    assert rank == pytest.approx(expected)
 
 
-def test_relative_key_error_leaves_out_queries_that_are_keys():
-    best = [[0.0, 2.0], [1.0, 0.0]]
-    queries = [[0.0, 4.0], [1.0, 0.0]]
-    assert relative_key_error([[0.0, 3.0], [9.0, 9.0]], best, queries) == 0.25
-    assert np.isnan(relative_key_error(best, best, best))
+def test_reciprocal_rank_within_k():
+    true, found, indices = [3.0, 3.0], [[2, 3, 1], [3, 1, 2]], [[4, 7, 5], [7, 5, 4]]
+    ranks = mean_reciprocal_rank(true, found, indices, average=False)
+    np.testing.assert_array_equal(ranks, [0.5, 1.0])
+    assert mean_reciprocal_rank(true, found, indices, k=2) == 0.75
+    assert mean_reciprocal_rank(true, found, indices, k=1) == 0.5
 
 
-def test_relative_key_error_shapes_differ():
-    with pytest.raises(ValueError, match=r"one shape, got \(1, 2\), \(1, 2\) and \(2,"):
-        relative_key_error([[0, 1]], [[0, 1]], [[0, 1], [1, 0]])
+def test_reciprocal_rank_up_to_a_millionth():
+    found = [[0.0, 1 - 5e-7], [0.0, 1 - 2e-6]]
+    ranks = mean_reciprocal_rank([1.0, 1.0], found, [[1, 2]] * 2, average=False)
+    np.testing.assert_array_equal(ranks, [0.5, 0])
+
+
+@pytest.mark.parametrize("short", ["found_scores", "found_indices"])
+def test_reciprocal_rank_needs_k_columns(short):
+    arrays = {"true_scores": np.ones(2)} | {
+        name: np.ones((2, 2 if name == short else 3), dtype=int)
+        for name in ("found_scores", "found_indices")
+    }
+    with pytest.raises(ValueError, match=rf"{short} must have at least k=3 columns"):
+        mean_reciprocal_rank(**arrays, k=3)
+
+
+# --- all of them
+
+
+@pytest.mark.parametrize("metric", [recall_at_k, mean_reciprocal_rank])
+def test_k_is_a_number_of_keys(metric):
+    with pytest.raises(ValueError, match="k == 0"):
+        metric([[1.0]], [[1.0]], [[1]], k=0)
+
+
+def draw(n, n_keys, k, seed):
+    """Scores with ties of n_keys keys, and k distinct ones returned in any order."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-3, 4, size=(n, n_keys)).astype(float)
+    found = rng.permuted(np.tile(np.arange(n_keys), (n, 1)), axis=1)[:, :k]
+    return -np.sort(-scores, axis=1), np.take_along_axis(scores, found, 1), found
+
+
+sizes = {
+    "n": st.integers(1, 20),
+    "n_keys": st.integers(6, 9),
+    "k": st.integers(1, 6),
+    "seed": st.integers(0, 2**16),
+}
+
+
+@given(**sizes)
+def test_bounds_and_order_of_metrics(n, n_keys, k, seed):
+    answers = draw(n, n_keys, k, seed)
+    rate = match_rate(*answers[:2])
+    ranks = [mean_reciprocal_rank(*answers, k=j) for j in range(1, k + 1)]
+    assert ranks[0] == rate
+    assert (np.diff(ranks) >= 0).all()
+    assert 0 <= rate <= ranks[-1] <= 1
+    for metric in (recall_at_k, mean_reciprocal_rank):
+        each = metric(*answers, average=False)
+        assert each.shape == (n,)
+        assert ((each >= 0) & (each <= 1)).all()
+        assert metric(*answers) == pytest.approx(each.mean())
+    # Found anywhere means a reciprocal rank of at least 1 / k.
+    found = (answers[1] >= answers[0][:, :1]).any(axis=1).mean()
+    assert found / k <= ranks[-1] + 1e-12 <= found + 2e-12
+
+
+@given(**sizes)
+def test_queries_can_come_in_any_order_and_repeat(n, n_keys, k, seed):
+    """A weight is worth as many repetitions."""
+    true, scores, found = draw(n, n_keys, k, seed)
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(3, size=n) + (np.arange(n) == 0)
+    rows = rng.permutation(np.repeat(np.arange(n), weight))
+    for metric in (recall_at_k, mean_reciprocal_rank):
+        weighted = metric(true, scores, found, sample_weight=weight)
+        assert weighted == pytest.approx(metric(true[rows], scores[rows], found[rows]))
+    weighted = match_rate(true, scores, sample_weight=weight)
+    assert weighted == pytest.approx(match_rate(true[rows], scores[rows]))
+
+
+@given(**sizes)
+def test_recall_does_not_depend_on_the_order_of_what_is_returned(n, n_keys, k, seed):
+    true, scores, found = draw(n, n_keys, k, seed)
+    places = np.random.default_rng(seed).permutation(k)
+    recall = recall_at_k(true, scores[:, places], found[:, places], average=False)
+    np.testing.assert_array_equal(
+        recall, recall_at_k(true, scores, found, average=False)
+    )
+
+
+@pytest.mark.parametrize("weight", [[1.0, -1.0], [0.0, 0.0], [1.0, np.nan], [1.0]])
+def test_weights_that_mean_nothing(weight):
+    for metric in (recall_at_k, mean_reciprocal_rank):
+        with pytest.raises(ValueError, match="weight"):
+            metric([[1.0]] * 2, [[1.0]] * 2, [[1]] * 2, sample_weight=weight)
+    with pytest.raises(ValueError, match="weight"):
+        match_rate([1.0] * 2, [1.0] * 2, sample_weight=weight)
 
 
 def test_metrics_grow_with_the_quality_of_the_answer(rng):

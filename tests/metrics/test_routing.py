@@ -121,6 +121,20 @@ def test_lists_of_several_best_keys():
     )
 
 
+@given(recall=st.floats(0.01, 1), **cases)
+def test_a_weight_is_worth_as_many_repetitions(recall, n, c, seed):
+    scores, best, sizes = draw(n, c, seed)
+    rng = np.random.default_rng(seed)
+    weight = rng.integers(3, size=n) + (np.arange(n) == 0)
+    rows = rng.permutation(np.repeat(np.arange(n), weight))
+    weighted = routing_recall(scores, best, 2, sample_weight=weight)
+    assert weighted == pytest.approx(routing_recall(scores[rows], best[rows], 2))
+    weighted = keys_scanned(scores, best, sizes, recall, sample_weight=weight)
+    assert weighted == pytest.approx(
+        keys_scanned(scores[rows], best[rows], sizes, recall)
+    )
+
+
 def test_a_single_list():
     assert routing_recall([[0.3], [0.2]], [0, 0], 1) == 1
     assert keys_scanned([[0.3], [0.2]], [0, 0], [7]) == 1

@@ -1,72 +1,16 @@
-import pickle
-
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import Normalizer, StandardScaler
 
-from sk_amips import CentroidRouter, exact_search
+from sk_amips import AmortizedNeighbors, KeyNetRegressor, SupportNetRegressor
 from sk_amips.metrics import (
-    keys_scanned,
-    keys_scanned_scorer,
+    match_rate,
+    match_rate_scorer,
+    mean_reciprocal_rank_scorer,
+    neg_relative_key_error_scorer,
     recall_at_k_scorer,
-    routing_recall,
-    routing_recall_scorer,
+    relative_key_error,
 )
-
-
-@pytest.fixture
-def queries(rng):
-    return 3 + rng.normal(size=(80, 4))
-
-
-@pytest.fixture
-def keys(rng):
-    return rng.normal(size=(200, 4))
-
-
-@pytest.mark.parametrize(
-    "scorer",
-    [
-        recall_at_k_scorer(k=3, n_probe=2),
-        recall_at_k_scorer(k=3, n_probe=None),
-        routing_recall_scorer(p=2),
-        keys_scanned_scorer(recall=0.9),
-    ],
-    ids=repr,
-)
-def test_scorers_are_shown_and_pickled(scorer):
-    copy = pickle.loads(pickle.dumps(scorer))
-    assert vars(copy) == vars(eval(repr(scorer))) == vars(scorer)
-
-
-@pytest.mark.parametrize(
-    "scorer",
-    [recall_at_k_scorer(3), routing_recall_scorer(2), keys_scanned_scorer(0.9)],
-    ids=repr,
-)
-def test_in_a_pipeline(keys, queries, scorer):
-    """The last step is measured on the queries as they reach it."""
-    router = CentroidRouter(keys, n_partitions=10, random_state=0)
-    pipe = make_pipeline(StandardScaler(), Normalizer(), router).fit(queries)
-    value = scorer(pipe, queries)
-    assert type(value) is float
-    assert value == scorer(router, pipe[:-1].transform(queries))
-    assert value != scorer(router, queries)
-    alone = Pipeline([("router", router)])
-    assert scorer(alone, queries) == scorer(router, queries)
-
-
-def test_cross_validation(keys, queries):
-    router = CentroidRouter(keys, n_partitions=10, random_state=0)
-    for scoring in (recall_at_k_scorer(3), routing_recall_scorer(2)):
-        scores = cross_val_score(router, queries, cv=4, scoring=scoring)
-        assert ((scores > 0) & (scores <= 1)).all()
-    scores = cross_val_score(router, queries, cv=4, scoring=keys_scanned_scorer())
-    assert ((scores >= -1) & (scores < 0)).all()
-
 
 # --- recall at k
 
@@ -78,6 +22,9 @@ class Searcher(BaseEstimator):
         scores = np.tile(np.arange(9.0, 9 - k, -1), (len(X), 1))
         indices = np.tile(np.arange(k), (len(X), 1))
         return (scores, indices) if n_probe is None else (scores - n_probe, indices)
+
+    def _exact(self, X, k):
+        return self.search(X, k)
 
     def _check_queries(self, X):
         return X
@@ -95,45 +42,90 @@ def test_recall_at_k_scorer():
     assert recall_at_k_scorer(4, n_probe=None)(Searcher(), X, y=None) == 1.0
 
 
-# --- routing
+# --- match rate
 
 
-@pytest.fixture
-def routed(keys, queries):
-    """A fitted router, its scores of lists, and the list of each best key."""
-    router = CentroidRouter(keys, n_partitions=10, random_state=0).fit(queries)
-    best = exact_search(keys, queries)[1][:, 0]
-    return router, router.predict_partitions(queries), router.partition_.labels_[best]
+@pytest.mark.parametrize("n_partitions", [1, 5])
+def test_match_rate_scorer_is_the_score(keys, queries, n_partitions):
+    net = SupportNetRegressor(
+        keys, n_partitions=n_partitions, max_epochs=1, random_state=0
+    ).fit(queries)
+    assert match_rate_scorer()(net, queries) == net.score(queries)
+    found = net.search(queries, n_probe=2)[0]
+    rate = match_rate(net.search(queries)[0], found)
+    assert match_rate_scorer(n_probe=2)(net, queries) == rate
+    assert match_rate_scorer(n_probe=None)(net, queries) == 1
 
 
-@pytest.mark.parametrize("p", [1, 3, 10])
-def test_routing_recall_scorer(routed, queries, p):
-    router, scores, best = routed
-    value = routing_recall_scorer(p)(router, queries, y=None)
-    assert value == routing_recall(scores, best, p)
-    found = router.search(queries, n_probe=p)[1] == router.search(queries)[1]
-    assert value == found.mean()
+def test_what_is_exact_is_searched_beside_an_index(router, queries, weight):
+    """An index that finds half of the keys does not judge itself."""
+    index = AmortizedNeighbors(router, k=3, n_probe=1, random_state=0).fit(queries)
+    assert recall_at_k_scorer(3)(index, queries) == index.score(queries) < 1
+    weighted = recall_at_k_scorer(3)(index, queries, sample_weight=weight)
+    assert weighted == index.score(queries, sample_weight=weight)
+    assert match_rate_scorer()(index, queries) == router.score(queries) < 1
+    assert match_rate_scorer(n_probe=10)(index, queries) == 1
 
 
-@pytest.mark.parametrize("recall", [0.5, 0.9, 1.0])
-def test_keys_scanned_scorer_is_negative(routed, queries, recall):
-    router, scores, best = routed
-    value = keys_scanned_scorer(recall)(router, queries, y=None)
-    assert value == -keys_scanned(scores, best, router.partition_.sizes_, recall)
-    assert -1 <= value < 0
+def test_n_probe_is_checked(router, queries):
+    with pytest.raises(ValueError, match="'auto': 'all'"):
+        match_rate_scorer(n_probe="all")(router, queries)
 
 
-class Oracle(CentroidRouter):
-    """Knows the list of each best key."""
-
-    def _list_scores(self, X):
-        best = self.partition_.labels_[exact_search(self.keys_, X)[1]]
-        return (np.arange(self.partition_.n_partitions) == best).astype(X.dtype)
+# --- predicted keys
 
 
-def test_better_routers_score_higher(routed, keys, queries):
-    router = routed[0]
-    oracle = Oracle(keys, partition=router.partition_).fit(queries)
-    for scorer in (keys_scanned_scorer(0.9), routing_recall_scorer(1)):
-        assert scorer(oracle, queries) > scorer(router, queries)
-    assert routing_recall_scorer(1)(oracle, queries) == 1
+@pytest.mark.parametrize("n_partitions", [1, 5])
+def test_reciprocal_rank_among_the_keys_nearest_to_the_predicted(
+    keys, queries, best_keys, n_partitions
+):
+    net = KeyNetRegressor(
+        keys,
+        n_partitions=n_partitions,
+        hidden_layer_sizes=(8,),
+        lr=0.03,
+        max_epochs=40,
+        random_state=0,
+    ).fit(queries)
+    predicted = net.transform(queries)
+    distances = np.square(predicted[:, None] - keys).sum(axis=2)
+    order = np.argsort(distances, axis=1)
+    rank = 1 + (order == best_keys[:, None]).argmax(axis=1)
+    for k in (1, 5, len(keys)):
+        expected = np.where(rank <= k, 1 / rank, 0).mean()
+        value = mean_reciprocal_rank_scorer(k)(net, queries)
+        assert value == pytest.approx(expected)
+        assert 0 < value < 1
+    if n_partitions == 1:
+        assert mean_reciprocal_rank_scorer(1)(net, queries) == net.score(queries)
+
+
+def test_reciprocal_rank_needs_as_many_keys(key_net, queries):
+    with pytest.raises(ValueError, match="at most the number of keys, 200"):
+        mean_reciprocal_rank_scorer(201)(key_net, queries)
+
+
+@pytest.mark.parametrize("average", ["mean_of_ratios", "ratio_of_means"])
+def test_key_error_scorer(keys, queries, best_keys, key_net, average):
+    best = keys[best_keys]
+    error = relative_key_error(
+        key_net.transform(queries), best, queries, average=average
+    )
+    scorer = neg_relative_key_error_scorer(average)
+    assert scorer(key_net, queries) == pytest.approx(-error)
+
+
+def test_key_error_of_sums(keys, queries):
+    """Of the sum of the k best keys, their mean is the measure."""
+    net = KeyNetRegressor(keys, top_k=3, max_epochs=1, random_state=0).fit(queries)
+    mean = keys[net.search(queries, 3)[1]].mean(axis=1)
+    error = relative_key_error(net.transform(queries) / 3, mean, queries)
+    assert neg_relative_key_error_scorer()(net, queries) == pytest.approx(-error)
+
+
+@pytest.mark.parametrize(
+    "scorer", [mean_reciprocal_rank_scorer(), neg_relative_key_error_scorer()]
+)
+def test_a_router_predicts_no_keys(scorer, router, queries):
+    with pytest.raises(TypeError, match=r"predicts keys, .* got CentroidRouter"):
+        scorer(router, queries)

