@@ -1,32 +1,34 @@
 """What each choice in a router is worth: one thing changed at a time.
 
 The base is a SupportNetRegressor with the defaults for several partitions, but for
-larger batches. See benchmarks/routing.py for the measure, the data and the options.
-Run ``python benchmarks/ablation.py debian`` (or ``squad_nqg``).
+larger batches, no noise, and one hidden layer with 3 % as many weights as the keys have
+numbers, at most 1,024 units. See benchmarks/routing.py for the measure, the data and
+the options. Run ``python benchmarks/ablation.py debian`` (or ``squad_nqg``).
 """
 
-import argparse
-from pathlib import Path
-
-from protocol import N_LISTS, compare
+from protocol import main, n_lists, three_percent
+from tables import run
 
 from sk_amips import SupportNetRegressor
 from sk_amips.nn import budget_widths
 
-BASE = {"batch_size": 2048, "max_epochs": 60}
-N_KEYS = {"debian": 60_873, "squad_nqg": 13_447}
+BASE = {
+    "batch_size": 2048,
+    "max_epochs": 60,
+    "noisy_queries": 0.0,
+    "noisy_keys": 0.0,
+}
 
 
-def variants(name):
+def variants(name, keys):
     """Changes to the base, by what they are about."""
 
     def widths(depth, fraction=0.03, **kwargs):
         return budget_widths(
-            N_KEYS[name],
-            384,
+            *keys.shape,
             depth=depth,
             fraction=fraction,
-            out_features=N_LISTS[name],
+            out_features=n_lists(name, keys),
             **kwargs,
         )
 
@@ -66,21 +68,14 @@ def variants(name):
     }
 
 
-def main():
-    """Judge all variants and print their table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", choices=N_LISTS)
-    parser.add_argument("--n-seeds", type=int, default=1)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--output", type=Path)
-    options = vars(parser.parse_args())
-    name = options.pop("data")
-    routers = {
-        label: SupportNetRegressor(**(BASE | change))
-        for label, change in variants(name).items()
+def routers(name, keys):
+    """The base with each of the changes."""
+    base = BASE | {"hidden_layer_sizes": three_percent(name, keys)}
+    return {
+        label: SupportNetRegressor(**(base | change))
+        for label, change in variants(name, keys).items()
     }
-    compare(routers, name, **options)
 
 
 if __name__ == "__main__":
-    main()
+    run(lambda: main(__doc__, routers))

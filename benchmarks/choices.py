@@ -8,31 +8,25 @@ the best key of 95 % of 2,048 held-out queries. One seed; splits and stops are t
 gains.py.
 """
 
-import argparse
+import sys
 
-import matplotlib
 import numpy as np
-from corpora import NAMES, load
-from gains import some_groups, split, stopped
+from corpora import add_sets, available, load
+from gains import judging, some_groups, split, work
+from joblib import Parallel, delayed
+from tables import Report, parser, run
 
 from sk_amips import CentroidRouter, LinearRouter, SupportNetRegressor, exact_search
-from sk_amips.index._calibrate import choose_stop
-from sk_amips.index._code_lists import CodeLists
-from sk_amips.index._engine import Engine
-from sk_amips.index._list_scores import list_scorer
-from sk_amips.index._report import n_macs
 from sk_amips.partition import spherical_kmeans
 from sk_amips.training import noisy_queries
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 WIDTHS = (16, 32, 64, 128, 256)
 RANKS = (16, 64)
 # Numbers of lists, in square roots of the number of keys.
 ROOTS = (1, 2, 4)
 NONE = {"noisy_queries": 0.0, "noisy_keys": 0.0}
-FEW = 2000
+# Queries that are few, and noise of keys that stand for queries.
+FEW, NOISES = 2000, (0.3, 0.6, 1.0)
 
 
 class Problem:
@@ -42,11 +36,11 @@ class Problem:
         self.name = name
         self.keys, queries, groups = load(name, cache)
         train, _, test = split(groups, 0)
-        test = test[np.random.default_rng(0).permutation(len(test))[:2048]]
+        test = judging(test)
         self.log, self.judging = queries[train], queries[test]
         self.few = queries[some_groups(train, groups, FEW, 0)]
         self.best = exact_search(self.keys, self.judging)[1]
-        self.largest = float(np.linalg.norm(self.keys, axis=1).max())
+        self.rows = []
 
     def lists(self, roots):
         """The keys in so many square roots of their number."""
@@ -54,19 +48,12 @@ class Problem:
         return spherical_kmeans(self.keys, n_lists, seed=0)
 
     def row(self, label, router):
-        """Print a row for a fitted router, and return its work."""
-        partition = router.partition_
-        lists = CodeLists(self.keys, partition, self.largest)
-        engine = Engine(self.keys, lists, list_scorer(router))
-        best = partition.labels_[self.best]
-        stop = choose_stop(engine, self.judging, best, 0.95)
-        scanned = stopped(engine, stop, self.judging, best)
-        macs = n_macs(router) + self.keys.shape[1] * scanned
-        lists = partition.n_partitions
-        print(
-            f"{self.name:<12}{lists:>6} {label:<26}{scanned:>8.0f}{macs / 1e3:>9.0f}",
-            flush=True,
-        )
+        """Keep keys scanned and work of a fitted router, and return the work."""
+        scanned, macs = work(self.keys, router, self.judging, self.best)
+        lists = router.partition_.n_partitions
+        row = {"set": self.name, "lists": lists, "router": label}
+        self.rows.append(row | {"keys": scanned, "macs": macs})
+        print(f"{self.name}, {lists} lists: {label}", file=sys.stderr, flush=True)
         return macs
 
 
@@ -123,12 +110,20 @@ def free_labels(problem):
         net = SupportNetRegressor(
             problem.keys, partition=partition, random_state=0, **NONE
         )
-        problem.row(f"{FEW} + {label}"[:26], net.fit(np.concatenate([few, more])))
-    for noise in (0.3, 0.6, 1.0):
+        problem.row(f"{FEW} + {label}", net.fit(np.concatenate([few, more])))
+    for noise in NOISES:
         net = SupportNetRegressor(
             problem.keys, partition=partition, random_state=0, key_noise=noise
         )
         problem.row(f"no log, noise {noise}", net.fit(None))
+
+
+def one(name, cache):
+    """Work on a set by width, and by number of lists and router; and all rows."""
+    problem = Problem(name, cache)
+    by_width, by_lists = widths(problem), numbers_of_lists(problem)
+    free_labels(problem)
+    return by_width, by_lists, problem.rows
 
 
 def mixtures(vectors, n, rng, share=None):
@@ -142,15 +137,18 @@ def mixtures(vectors, n, rng, share=None):
     return (share * unit[rows] + (1 - share) * unit[near]).astype(np.float32)
 
 
-def draw(by_width, by_lists, path):
+def draw(names, by_width, by_lists, path):
     """Work by width and by number of lists, each set over its own least."""
+    import matplotlib.pyplot as plt
+
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for i, name in enumerate(by_width):
-        left.plot(WIDTHS, by_width[name] / np.min(by_width[name]), "o-", color=f"C{i}")
-        network = by_lists[name][2]
-        least = by_lists[name].min()
-        right.plot(ROOTS, network / least, "o-", color=f"C{i}", label=name)
-        right.plot(ROOTS, by_lists[name][1] / least, "o:", color=f"C{i}")
+    for i, (name, widths, lists) in enumerate(
+        zip(names, by_width, by_lists, strict=True)
+    ):
+        left.plot(WIDTHS, widths / np.min(widths), "o-", color=f"C{i}")
+        _, linear, network, *_ = lists / lists.min()
+        right.plot(ROOTS, network, "o-", color=f"C{i}", label=name)
+        right.plot(ROOTS, linear, "o:", color=f"C{i}")
     left.set(xlabel="units of the hidden layer", ylabel="work over the least")
     right.set(
         xlabel="lists, in square roots of the number of keys",
@@ -165,22 +163,50 @@ def draw(by_width, by_lists, path):
     figure.savefig(path, dpi=120)
 
 
+def show(report, names, by_width, rows):
+    """The tables: two of work in thousands of MACs, one of keys scanned."""
+
+    def kilo(macs):
+        return f"{macs / 1e3:,.0f}"
+
+    columns = [(f"{width}", kilo) for width in WIDTHS]
+    table = report.table("set", *columns, title="thousands of MACs, by units")
+    for name, macs in zip(names, by_width, strict=True):
+        table.row(name, *macs)
+    ranks = [f"linear, rank {rank}" for rank in reversed(RANKS)]
+    labels = ["centroids", "linear", *ranks, "network"]
+    columns = [(label, kilo) for label in labels]
+    title = "thousands of MACs, by number of lists"
+    table = report.table("set", "lists", *columns, title=title)
+    for name, some in zip(names, rows, strict=True):
+        macs = {(row["lists"], row["router"]): row["macs"] for row in some}
+        for n_lists in [lists for lists, router in macs if router == "centroids"]:
+            table.row(name, n_lists, *(macs[n_lists, label] for label in labels))
+    few = [row for row in rows[0] if row["router"].startswith((f"{FEW}", "no log"))]
+    labels = ["centroids", *(row["router"] for row in few)]
+    columns = [(label, ",.0f") for label in labels]
+    table = report.table("set", *columns, title="keys scanned, few queries or none")
+    for name, some in zip(names, rows, strict=True):
+        # Of centroids, the fewest lists come last.
+        scanned = {row["router"]: row["keys"] for row in reversed(some)}
+        table.row(name, *(scanned[label] for label in labels))
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=NAMES, choices=NAMES)
-    parser.add_argument("--cache", help="folder that keeps the sets that are made")
-    parser.add_argument("--figure", help="file for the figure")
-    args = parser.parse_args()
-    print(f"{'set':<12}{'lists':>6} {'router':<26}{'keys':>8}{'kMACs':>9}")
-    by_width, by_lists = {}, {}
-    for name in args.sets:
-        problem = Problem(name, args.cache)
-        by_lists[name] = numbers_of_lists(problem)
-        by_width[name] = widths(problem)
-        free_labels(problem)
+    arguments = parser(__doc__)
+    add_sets(arguments)
+    arguments.add_argument("--figure", help="file for the figure")
+    arguments.add_argument("--n-jobs", type=int, help="sets at a time, by processes")
+    args = arguments.parse_args()
+    report = Report(args.json)
+    names = available(args.sets, report)
+    found = Parallel(args.n_jobs)(delayed(one)(name, args.cache) for name in names)
+    by_width, by_lists, rows = zip(*found, strict=True)
+    report.records = [row for some in rows for row in some]
+    show(report, names, by_width, rows)
     if args.figure:
-        draw(by_width, by_lists, args.figure)
+        draw(names, by_width, by_lists, args.figure)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

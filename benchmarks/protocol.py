@@ -1,29 +1,30 @@
-"""What the benchmarks of routers share: data, splits, and how a router is judged.
+"""What the benchmarks of routers share: splits, and how a router is judged.
 
 Queries are split by group into train, validation and test before anything else; all
 routers share one partition of the keys.
 """
 
-import json
 import time
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+from corpora import ALL, add_cache, load
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import GroupShuffleSplit
-from sklearn.preprocessing import normalize
+from tables import Report, parser, percents
 
 from sk_amips import exact_search
-from sk_amips.index._report import n_macs
 from sk_amips.metrics import keys_scanned
+from sk_amips.metrics._work import n_macs
+from sk_amips.nn import budget_widths
 from sk_amips.partition import Partition, spherical_kmeans
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 N_LISTS = {"debian": 246, "squad_nqg": 116}
 RATES = (0.90, 0.95, 0.99)
+# Parts of the queries that nothing is learned from.
+PARTS = "valid", "test"
 
 
 @dataclass
@@ -36,16 +37,6 @@ class Problem:
     held_out: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def load(name):
-    """Keys, queries and groups of a data set, as unit vectors."""
-    with np.load(DATA / f"{name}.npz") as file:
-        keys, queries = (
-            normalize(file[part] * file[f"{part}_scale"][:, None].astype(np.float32))
-            for part in ("keys", "queries")
-        )
-        return keys, queries, file["groups"]
-
-
 def split(groups):
     """Rows of training, validation and test queries: 8, 1 and 1 of ten groups."""
     rows = np.arange(len(groups))
@@ -56,23 +47,35 @@ def split(groups):
     return train, rest[valid], rest[test]
 
 
+def n_lists(name, keys):
+    """Number of lists of a set: about the square root of that of the keys."""
+    return N_LISTS.get(name, round(len(keys) ** 0.5))
+
+
+def three_percent(name, keys):
+    """Width of one layer with 3 % as many weights as the keys have numbers."""
+    share = {"depth": 1, "fraction": 0.03, "out_features": n_lists(name, keys)}
+    (width,) = budget_widths(*keys.shape, **share)
+    return (min(width, 1024),)
+
+
 @cache
-def problem(name, k=1):
+def problem(name, k=1, folder=None):
     """A data set, split by group, with its lists and those of the k best keys."""
-    keys, queries, groups = load(name)
+    keys, queries, groups = load(name, folder)
     train, *halves = split(groups)
-    partition = spherical_kmeans(keys, N_LISTS[name], seed=0)
+    partition = spherical_kmeans(keys, n_lists(name, keys), seed=0)
     held_out = {}
-    for part, half in zip(("valid", "test"), halves, strict=True):
+    for part, half in zip(PARTS, halves, strict=True):
         some = queries[half]
         _, best = exact_search(keys, some, k)
         held_out[part] = some, partition.labels_[best]
     return Problem(keys, partition, queries[train], held_out)
 
 
-def judge(router, name, seed, k=1):
-    """Fit a router; % of keys scanned on held-out queries, weights, and seconds."""
-    data = problem(name, k)
+def judge(router, name, seed, k=1, folder=None):
+    """Fit a router; shares of keys scanned on held-out queries, weights, seconds."""
+    data = problem(name, k, folder)
     router = clone(router).set_params(
         keys=data.keys, partition=data.partition, random_state=seed
     )
@@ -82,46 +85,59 @@ def judge(router, name, seed, k=1):
     for part, (queries, best_lists) in data.held_out.items():
         scores = router.predict_partitions(queries)
         sizes = data.partition.sizes_
-        shares = [keys_scanned(scores, best_lists, sizes, rate) for rate in RATES]
-        row[part] = [100 * share for share in shares]
+        row[part] = [keys_scanned(scores, best_lists, sizes, rate) for rate in RATES]
     return row
 
 
-def compare(routers, name, *, k=1, n_seeds, n_jobs, output=None):
-    """Judge routers by name, print a row of means over seeds for each, and keep all."""
+def compare(routers, name, report, *, k, n_seeds, n_jobs, folder=None):
+    """Judge routers by name: a row of means over seeds for each."""
     tasks = [
         (label, seed)
         for label, router in routers.items()
         for seed in range(n_seeds if hasattr(router, "max_epochs") else 1)
     ]
     found = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(judge)(routers[label], name, seed, k) for label, seed in tasks
+        delayed(judge)(routers[label], name, seed, k, folder) for label, seed in tasks
     )
-    print(
-        f"{name}: % of keys scanned to visit the lists of 90/95/99 % of the {k} best "
-        f"keys; {n_seeds} seeds"
+    rates = " / ".join(f"{100 * rate:.0f}" for rate in RATES)
+    what = "best key" if k == 1 else f"{k} best keys"
+    table = report.table(
+        "router",
+        ("weights", ","),
+        (f"validation {rates}", percents),
+        (f"test {rates}", percents),
+        ("±", percents),
+        title=f"{name}: % of keys scanned to visit the lists of {rates} % of the {what}"
+        f", and the standard deviation over {n_seeds} seeds at 95 % of test",
     )
-    print(f"{'router':<36}{'weights':>11}{'seconds':>9}   validation          test")
-    rows = {}
-    for i, ((label, _), row) in enumerate(zip(tasks, found, strict=True)):
-        rows.setdefault(label, []).append(row)
+    rows = []
+    for i, ((label, seed), row) in enumerate(zip(tasks, found, strict=True)):
+        report.records.append({"router": label, "seed": seed, "k": k, **row})
+        rows.append(row)
         if i + 1 == len(tasks) or tasks[i + 1][0] != label:
-            show(label, rows[label])
-    if output is not None:
-        output.write_text(json.dumps(rows, indent=1))
-    return rows
+            valid, test = (np.array([r[part] for r in rows]) for part in PARTS)
+            spread = [test[:, 1].std()]
+            means = valid.mean(axis=0), test.mean(axis=0)
+            table.row(label, rows[0]["weights"], *means, spread)
+            rows = []
 
 
-def show(label, rows):
-    """Print a row of the table."""
-    shares = [
-        np.mean([row[part] for row in rows], axis=0) for part in ("valid", "test")
-    ]
-    text = "   ".join(" ".join(f"{share:5.2f}" for share in part) for part in shares)
-    seconds = np.mean([row["seconds"] for row in rows])
-    spread = np.std([row["test"][1] for row in rows])
-    print(
-        f"{label:<36}{rows[0]['weights']:>11,}{seconds:>9.1f}   {text}"
-        f"   (95 %: ± {spread:.2f})",
-        flush=True,
-    )
+def main(doc, routers):
+    """Script that compares routers, made for the name and the keys of a set."""
+    arguments = parser(doc)
+    arguments.add_argument("data", choices=ALL)
+    arguments.add_argument("--only", nargs="*", default=[""], help="parts of names")
+    arguments.add_argument("--k", type=int, default=1, help="best keys wanted")
+    arguments.add_argument("--n-seeds", type=int, default=1)
+    arguments.add_argument("--n-jobs", type=int, default=1)
+    add_cache(arguments)
+    args = arguments.parse_args()
+    keys, _, _ = load(args.data, args.cache)
+    chosen = {
+        label: router
+        for label, router in routers(args.data, keys).items()
+        if any(part in label for part in args.only)
+    }
+    report = Report(args.json)
+    options = {"k": args.k, "n_seeds": args.n_seeds, "n_jobs": args.n_jobs}
+    compare(chosen, args.data, report, **options, folder=args.cache)

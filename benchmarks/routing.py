@@ -7,13 +7,11 @@ that a router multiplies with, its work for a query: a full scan has ``n_keys * 
 
 Run ``python benchmarks/routing.py debian`` (or ``squad_nqg``): it needs the folder
 ``../shared/data`` beside the checkout. ``--n-jobs 6`` trains several at the same time,
-on a GPU where there is one, and ``--output results.json`` keeps all numbers.
+on a GPU where there is one, and ``--json results.json`` keeps all numbers.
 """
 
-import argparse
-from pathlib import Path
-
-from protocol import N_LISTS, compare
+from protocol import main, three_percent
+from tables import run
 
 from sk_amips import (
     CentroidRouter,
@@ -37,8 +35,6 @@ def key(*widths, **params):
 FREE = {"convexity": None, "lr": 5e-3}
 NOISY = {"noisy_queries": 1.0, "noisy_keys": 1.0}
 ONE_HEAD = {"shared_head": True}
-# Units of one hidden layer for 3 % as many weights as the keys have numbers.
-WIDE = {"debian": 1024, "squad_nqg": 308}
 
 ROUTERS = {
     "KeyNet defaults": KeyNetRegressor(),
@@ -74,27 +70,13 @@ ROUTERS = {
 }
 
 
-def main():
-    """Judge all routers and print their table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", choices=N_LISTS)
-    parser.add_argument("--only", nargs="*", default=[""], help="parts of names")
-    parser.add_argument("--k", type=int, default=1, help="best keys wanted")
-    parser.add_argument("--n-seeds", type=int, default=1)
-    parser.add_argument("--n-jobs", type=int, default=1)
-    parser.add_argument("--output", type=Path)
-    options = vars(parser.parse_args())
-    name, only = options.pop("data"), options.pop("only")
+def routers(name, keys):
+    """All routers, for a set."""
     wide = SupportNetRegressor(
-        hidden_layer_sizes=(WIDE[name],), noisy_queries=0.0, noisy_keys=0.0
+        hidden_layer_sizes=three_percent(name, keys), noisy_queries=0.0, noisy_keys=0.0
     )
-    chosen = {
-        label: router
-        for label, router in (ROUTERS | {"SupportNet, 3 % of the keys": wide}).items()
-        if any(part in label for part in only)
-    }
-    compare(chosen, name, **options)
+    return ROUTERS | {"SupportNet, 3 % of the keys": wide}
 
 
 if __name__ == "__main__":
-    main()
+    run(lambda: main(__doc__, routers))

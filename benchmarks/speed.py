@@ -6,7 +6,6 @@ process; on a CPU only their ratios mean anything. See docs/speed.md.
 """
 
 import argparse
-import json
 import math
 import re
 import subprocess
@@ -17,8 +16,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 import torch
+from corpora import load, missing
 from loops import bare_torch, stock_skorch
-from protocol import DATA, load
+from tables import Report, Skip, parser, run
 
 from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
 from sk_amips.estimators._build_net import build_net
@@ -137,7 +137,7 @@ def labels(device):
             f"generated, {n} queries": (keys, unit_rows(n, 384, 2))
             for n in (100_000, 500_000, 1_000_000)
         }
-    elif (DATA / "debian.npz").exists():
+    elif not missing("debian"):
         keys, queries, _ = load("debian")
         # Stored in 8 bits, which would make codes of 8 bits exact.
         stretch = np.random.default_rng(0).normal(1, 0.1, 384).astype(np.float32)
@@ -284,36 +284,41 @@ def _grown(before, what, size, seconds):
 PARTS = {f.__name__: f for f in (training, labels, predict, memory, growth)}
 
 
+# Times, which are not for tables where they say little.
+TIMES = ("ms a step", "us more")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--n-threads", type=int, default=2)
-    parser.add_argument("--output", help="file for the results as JSON")
-    parser.add_argument("--peak", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}")
+    arguments.add_argument("--device", default="cpu")
+    arguments.add_argument("--n-threads", type=int, default=2)
+    arguments.add_argument("--peak", help=argparse.SUPPRESS)
+    args = arguments.parse_args()
     torch.set_num_threads(args.n_threads)
     faiss.omp_set_num_threads(args.n_threads)
     if args.peak:
         peak(*map(int, args.peak.split(",")))
         return
-    results = {"torch": torch.__version__, "threads": args.n_threads}
-    if args.device == "cuda":
-        results["device"] = torch.cuda.get_device_name()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise Skip("no CUDA device")
+    report = Report(args.json)
     for name in args.parts or PARTS:
-        results[name] = []
-        print(f"\n{PARTS[name].__doc__}\n")
+        table = None
         for row in PARTS[name](args.device):
-            cells = [
-                f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()
-            ]
-            if not results[name]:
-                print("| " + " | ".join(row) + " |\n" + "|---" * len(row) + "|")
-            print("| " + " | ".join(cells) + " |", flush=True)
-            results[name].append(row)
-    if args.output:
-        Path(args.output).write_text(json.dumps(results, indent=1))
+            report.records.append({"part": name, "threads": args.n_threads, **row})
+            if args.device == "cpu":
+                row = {what: v for what, v in row.items() if what not in TIMES}
+            if table is None:
+                columns = [(what, number) for what in row]
+                table = report.table(*columns, title=PARTS[name].__doc__.rstrip("."))
+            table.row(*row.values())
+
+
+def number(value):
+    """Four digits of a number."""
+    return f"{value:.4g}" if isinstance(value, float) else f"{value}"
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -6,12 +6,12 @@ The router learns from one part of the queries; the others are divided, by group
 anew for each seed, into those that calibrate and those that are searched.
 """
 
-import argparse
-
 import numpy as np
-from neighbors import SHAPES, fitted_router
-from protocol import load, split
+from corpora import ALL, load
+from neighbors import add_router, fitted_router
+from protocol import split
 from sklearn.model_selection import GroupShuffleSplit
+from tables import Report, parser, run
 
 from sk_amips import AmortizedNeighbors, exact_search
 from sk_amips.metrics import recall_at_k
@@ -20,21 +20,22 @@ TARGETS = (0.8, 0.9, 0.95, 0.99)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", choices=SHAPES)
-    parser.add_argument("--k", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--lists", default="flat")
-    parser.add_argument("--n-seeds", type=int, default=5)
-    parser.add_argument("--device", default="auto", help="where the router learns")
-    parser.add_argument("--cache", help="folder that keeps the routers' weights")
-    args = parser.parse_args()
-    keys, queries, groups = load(args.data)
+    arguments = parser(__doc__)
+    arguments.add_argument("data", choices=ALL)
+    arguments.add_argument("--k", type=int, nargs="+", default=[1, 10])
+    arguments.add_argument("--lists", default="flat")
+    arguments.add_argument("--n-seeds", type=int, default=5)
+    add_router(arguments)
+    args = arguments.parse_args()
+    report = Report(args.json)
+    keys, queries, groups = load(args.data, args.cache)
     train, *halves = split(groups)
     rest = np.sort(np.concatenate(halves))
     held_out = queries[rest]
-    print("| k | target | " + " | ".join(map(str, range(args.n_seeds))), end=" | ")
-    print("mean | keys scanned |")
-    print("|" + "---|" * (args.n_seeds + 4))
+    seeds = [(f"{seed}", ".3f") for seed in range(args.n_seeds)]
+    table = report.table(
+        "k", "target", *seeds, ("mean", ".3f"), ("keys scanned", ".2%")
+    )
     for k in args.k:
         router = fitted_router(
             args.data, keys, queries[train], k, args.device, args.cache
@@ -57,11 +58,8 @@ def main():
             np.reshape(x, (args.n_seeds, len(TARGETS))).T for x in (recalls, shares)
         )
         for target, row, share in zip(TARGETS, recalls, shares, strict=True):
-            each = " | ".join(f"{recall:.3f}" for recall in row)
-            print(
-                f"| {k} | {target} | {each} | {row.mean():.3f} | {share.mean():.2%} |"
-            )
+            table.row(k, target, *row, row.mean(), share.mean())
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
