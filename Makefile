@@ -10,10 +10,10 @@ BIN := $(VENV)/bin
 export MPLBACKEND ?= Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint clean
+.PHONY: help demo test test-all benchmarks lint docs clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed-examples  ## run examples/quickstart.py
 	$(BIN)/python examples/quickstart.py
@@ -24,14 +24,20 @@ test: $(VENV)/.installed-test  ## run the fast tests (ARGS="-k name" is passed t
 test-all: $(VENV)/.installed-test  ## run all tests, the slow ones too
 	$(BIN)/pytest $(ARGS)
 
+benchmarks: $(VENV)/.installed-benchmarks  ## make all tables and figures: hours; ARGS=--quick: minutes
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
 lint: $(VENV)/.installed-dev  ## check style, formatting, spelling and docstrings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
 	$(BIN)/numpydoc lint $$(find sk_amips -name '*.py')
 
+docs: $(VENV)/.installed-docs  ## build the pages in docs/_build/html, examples run
+	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+
 clean:  ## remove .venv, caches and build products
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build docs/generated docs/auto_examples build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # One stamp for each extra: .installed-test stands for `pip install -e ".[test]"`.

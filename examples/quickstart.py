@@ -1,4 +1,6 @@
-"""Find the medical term that people mean, and measure what learning buys.
+"""
+Quickstart: find the medical term that people mean
+==================================================
 
 Keys are the 19,000 terms of the Human Phenotype Ontology, each with its definition.
 Queries are the other words that people use for them: synonyms, abbreviations, lay
@@ -6,7 +8,7 @@ terms. Text becomes vectors by TF-IDF and SVD; both estimators learn from 80 % o
 queries and are tried on the rest, which were written for other terms.
 
 Run ``python examples/quickstart.py``: it takes a few minutes on two cores, prints a
-table, and writes ``examples/quickstart.png``.
+table, and writes ``quickstart.png``.
 """
 
 from pathlib import Path
@@ -21,14 +23,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from sk_amips import KeyNetRegressor, SupportNetRegressor, exact_search
-from sk_amips.datasets import load_phenotypes
+from sk_amips.datasets import fetch_phenotypes
 from sk_amips.exact import probe_search
 from sk_amips.metrics import match_rate, recall_at_k, relative_key_error
 
-FIGURE = Path(__file__).with_suffix(".png")
+FIGURE = Path("quickstart.png")
 
+# %%
 # Text to unit vectors. The encoder is fitted on the keys alone.
-text = load_phenotypes()
+text = fetch_phenotypes()
 encoder = make_pipeline(
     TfidfVectorizer(
         analyzer="char_wb", ngram_range=(2, 4), min_df=2, sublinear_tf=True
@@ -39,17 +42,20 @@ encoder = make_pipeline(
 keys = encoder.fit_transform(text.key_texts).astype(np.float32)
 queries = encoder.transform(text.query_texts).astype(np.float32)
 
+# %%
 # Queries written for one term stay together: no test query has a sibling in training.
 split = GroupShuffleSplit(1, test_size=0.2, random_state=0)
 train, test = next(split.split(queries, groups=text.groups))
 print(f"{len(keys):,} keys, {len(train):,} + {len(test):,} queries, {keys.shape[1]}-D")
 
+# %%
 # The whole of the library: keys to the constructor, queries to fit.
 options = {"max_epochs": 30, "random_state": 0, "verbose": 1}
 key_net = KeyNetRegressor(keys, residual=True, **options).fit(queries[train])
 support_net = SupportNetRegressor(keys, **options).fit(queries[train])
 router = SupportNetRegressor(keys, n_partitions="sqrt", **options).fit(queries[train])
 
+# %%
 # Every method visits lists of keys and scores what it finds there with the true query;
 # they differ in how they rank the lists. Three rank them by an inner product of the
 # lists' centroids: with the query itself, or with the best key that a network predicts.
@@ -70,6 +76,7 @@ def n_weights(estimator):
     return sum(p.numel() for p in estimator.net_.module_.parameters() if p.ndim == 2)
 
 
+# %%
 # Multiply-adds ahead of the first key; a gradient needs a pass forth and one back.
 centroids = partition.centroids_.size
 overhead = {
@@ -96,6 +103,8 @@ def lists_within(name, budget):
     return max(1, int(fits.sum()))
 
 
+# %%
+# All get as much work for a query as ten lists of the last method take.
 true_scores, best = exact_search(keys, unseen, k=10)
 *_, budget = visit("SupportNet's list scores", 10)
 print(f"\nAt {budget:.1%} of the work of scoring every key, networks included:\n")
@@ -116,12 +125,16 @@ for name in rankings:
     else:
         print(f"{'-':>11}")
 
+# %%
+# What some queries find.
 print("\nFive held-out queries and the terms found for them in ten lists:\n")
 _, found = router.search(unseen, k=3, n_probe=10)
 for i in np.random.default_rng(1).choice(len(test), 5, replace=False):
     print(f"  {text.query_texts[test[i]]!r}")
     print("     " + "; ".join(text.key_names[j] for j in found[i]))
 
+# %%
+# And the curves, for more work and less.
 figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
 for name in rankings:
     rates, work = [], []
@@ -142,4 +155,4 @@ axes.xaxis.set_minor_formatter(NullFormatter())
 axes.grid(alpha=0.3)
 axes.legend(title="lists ranked by")
 figure.savefig(FIGURE, dpi=150)
-print(f"\nFigure: {FIGURE}")
+print(f"\nFigure: {FIGURE.absolute()}")

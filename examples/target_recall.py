@@ -1,4 +1,6 @@
-"""Ask an index for a recall, and see what it takes.
+"""
+Asking an index for a recall
+============================
 
 The keys are the terms of the Human Phenotype Ontology, the queries other words for
 them, as in ``quickstart.py``. An index with a learned router, and one that ranks its
@@ -6,7 +8,7 @@ lists by their centroids, are each asked for several recalls: they visit as many
 as it takes.
 
 Run ``python examples/target_recall.py``: a minute on two cores. It prints a table, and
-writes ``examples/target_recall.png``.
+writes ``target_recall.png``.
 """
 
 from pathlib import Path
@@ -26,16 +28,17 @@ from sk_amips import (
     SupportNetRegressor,
     exact_search,
 )
-from sk_amips.datasets import load_phenotypes
+from sk_amips.datasets import fetch_phenotypes
 from sk_amips.metrics import recall_at_k
 
-FIGURE = Path(__file__).with_suffix(".png")
+FIGURE = Path("target_recall.png")
 TARGETS = (0.8, 0.85, 0.9, 0.95, 0.98)
 K = 10
 
+# %%
 # Text to unit vectors, and queries split so that no test query has a sibling in
 # training.
-text = load_phenotypes()
+text = fetch_phenotypes()
 encoder = make_pipeline(
     TfidfVectorizer(
         analyzer="char_wb", ngram_range=(2, 4), min_df=2, sublinear_tf=True
@@ -49,6 +52,8 @@ split = GroupShuffleSplit(1, test_size=0.2, random_state=0)
 train, test = next(split.split(queries, groups=text.groups))
 true_scores, _ = exact_search(keys, queries[test], K)
 
+# %%
+# Two routers over lists of their own; an index for each is asked for several recalls.
 routers = {
     "learned": SupportNetRegressor(
         keys, n_partitions="sqrt", top_k=K, max_epochs=30, random_state=0
@@ -79,4 +84,4 @@ axis.yaxis.set_major_formatter(PercentFormatter(1))
 axis.legend(title="lists ranked by")
 figure.tight_layout()
 figure.savefig(FIGURE, dpi=120)
-print(f"wrote {FIGURE.name}")
+print(f"Figure: {FIGURE.absolute()}")
