@@ -18,7 +18,7 @@ _TEMPORARY = "joblib_memmapping_folder_"
 class MappedArray:
     """An array in a file.
 
-    Parameters
+    Attributes
     ----------
     file : str
         Absolute path.
