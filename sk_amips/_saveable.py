@@ -78,12 +78,12 @@ class Saveable:
         vars(self).update(state)
 
     def __getstate__(self) -> dict:
-        from .persistence._memmaps import as_reference
+        from ._memmaps import as_reference
 
         return {name: as_reference(v) for name, v in self._to_state().items()}
 
     def __setstate__(self, state: dict) -> None:
-        from .persistence._memmaps import MappedArray
+        from ._memmaps import MappedArray
 
         opened = {}
         for name, value in state.items():

@@ -10,6 +10,7 @@ import torch
 from joblib import Parallel, delayed, effective_n_jobs, hash
 from sklearn.utils.validation import check_memory
 
+from .._memmaps import release
 from .._validation import row_blocks
 
 __all__ = ["memory_budget", "over_query_blocks"]
@@ -35,12 +36,13 @@ def memory_budget(max_memory: int | None, device: torch.device) -> int:
 def over_query_blocks(
     search: Callable[[np.ndarray], Found],
     queries: np.ndarray,
-    size: int,
+    size: int | None = None,
     *,
-    n_jobs: int | None = None,
+    n_jobs: int | None = 1,
     memory=None,
     problem: tuple = (),
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[float], object] | None = None,
+    dtype: np.dtype | None = None,
 ) -> Found:
     """Scores and indices that ``search(block)`` finds for blocks of the queries.
 
@@ -49,9 +51,10 @@ def over_query_blocks(
     search : callable
         Gives scores and indices, or None for the latter, for some queries.
     queries : ndarray of shape (n, d)
-    size : int
-        Largest number of queries to search at a time.
-    n_jobs : int or None, default=None
+    size : int or None, default=None
+        Largest number of queries to search at a time; None: any. ``search`` may then
+        have a ``progress`` to tell of parts of a block.
+    n_jobs : int or None, default=1
         Threads that search, through joblib.
     memory : None, str or object with the joblib.Memory interface, default=None
         Where each block's result is kept as soon as it is there, so that an interrupted
@@ -60,25 +63,32 @@ def over_query_blocks(
         What else the results depend on.
     progress : callable or None, default=None
         Told of how many more queries there are results, by whichever thread has them.
+    dtype : dtype or None, default=None
+        Of the scores; None: that of the queries.
 
     Returns
     -------
     scores : ndarray of shape (n, m)
-        In the precision of the queries.
     indices : ndarray of shape (n, m), dtype int64, or None
     """
     n = len(queries)
     if memory is not None:
-        search = partial(over_query_blocks, search, size=size)
+        if size is not None:
+            search = partial(over_query_blocks, search, size=size, dtype=dtype)
         search = _stored(search, memory, problem, progress)
         size, progress = _STORED, None
+    elif size is None:
+        size = n
+        if progress is not None:
+            search, progress = partial(search, progress=progress), None
     size = max(1, min(size, -(-n // effective_n_jobs(n_jobs))))
     results = []
 
     def fill(rows: slice) -> None:
         found = search(queries[rows])
+        release(queries, rows)
         if not results:
-            results.extend(_room_for(found, n, queries.dtype))
+            results.extend(_room_for(found, n, dtype or queries.dtype))
         for result, part in zip(results, found, strict=True):
             if part is not None:
                 result[rows] = part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -10,11 +10,17 @@ import torch
 from joblib import effective_n_jobs
 
 from .._device import resolve_device
+from .._memmaps import is_mapped, release
 from .._validation import row_blocks
 from ..partition import Partition
 from ._blocks import memory_budget, over_query_blocks
+from ._tasks import in_tasks, other_processes
 
 __all__ = ["partition_search"]
+
+# Rows of the thinnest products. Below some eight, libraries add up in another order,
+# and results would depend on how keys and queries are cut.
+_LEAST = 16
 
 
 def partition_search(
@@ -44,7 +50,8 @@ def partition_search(
     partition : Partition
         The ``c`` lists of keys.
     n_jobs : int or None, default=None
-        Blocks of queries searched at the same time, through joblib.
+        Blocks of queries searched at the same time, through joblib, as in
+        :func:`exact_search`.
     max_memory : int or None, default=None
         Bytes that the search may hold, as in :func:`exact_search`.
     memory : None, str or object with the joblib.Memory interface, default=None
@@ -75,71 +82,156 @@ def partition_search(
     >>> scores, indices
     (array([[1.  , 1.25]]), array([[0, 2]]))
     """
-    device = resolve_device(device)
-    budget = memory_budget(max_memory, device) // effective_n_jobs(n_jobs)
-    search = partial(
-        _search_block,
-        keys=keys,
-        partition=partition,
-        budget=budget // 2,
+    # Results with their copies.
+    per_query = (24 if with_indices else 8) * partition.n_partitions
+    here = partial(
+        _search_here,
+        n_lists=partition.n_partitions,
+        per_query=per_query,
+        max_memory=max_memory,
         device=device,
         with_indices=with_indices,
     )
-    # Results with their copies, and the queries in both of their precisions.
-    per_query = 24 * partition.n_partitions + 12 * queries.shape[1]
-    return over_query_blocks(
-        search,
-        queries,
-        budget // 2 // per_query,
-        n_jobs=n_jobs,
-        memory=memory,
-        problem=("partition", keys, partition.labels_, with_indices),
-        progress=progress,
+    stored = {
+        "memory": memory,
+        "problem": ("partition", keys, partition.labels_, with_indices),
+        "progress": progress,
+    }
+    labels, n_workers = partition.labels_, other_processes(n_jobs)
+    if not n_workers:
+        return here(queries, keys=keys, labels=labels, n_jobs=n_jobs, **stored)
+    search = partial(
+        in_tasks,
+        search=here,
+        merge=_better,
+        keys=keys,
+        by_key={"labels": labels.astype(np.min_scalar_type(partition.n_partitions))},
+        n_workers=n_workers,
+        bytes_per_query=per_query,
     )
+    return over_query_blocks(search, queries, **stored)
 
 
-def _search_block(
+def _search_here(
     queries: np.ndarray,
     *,
     keys: np.ndarray,
-    partition: Partition,
+    labels: np.ndarray,
+    n_lists: int,
+    per_query: int,
+    max_memory: int | None,
+    device: str | torch.device,
+    with_indices: bool,
+    n_jobs: int | None = 1,
+    **stored,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """:func:`partition_search` by this process, of as many keys as there are."""
+    device = resolve_device(device)
+    budget = memory_budget(max_memory, device) // effective_n_jobs(n_jobs) // 2
+    search = partial(
+        search_lists,
+        keys=keys,
+        labels=labels,
+        n_lists=n_lists,
+        budget=budget,
+        device=device,
+        with_indices=with_indices,
+    )
+    # With the queries in both of their precisions.
+    size = budget // (per_query + 12 * queries.shape[1])
+    return over_query_blocks(search, queries, size, n_jobs=n_jobs, **stored)
+
+
+def _better(one: tuple, other: tuple) -> tuple[np.ndarray, np.ndarray | None]:
+    """The larger scores of two results, of equal ones the first."""
+    (scores, rows), (others, other_rows) = one, other
+    if rows is not None:
+        rows = np.where(others > scores, other_rows, rows)
+    return np.maximum(scores, others), rows
+
+
+def search_lists(
+    queries: np.ndarray,
+    *,
+    keys: np.ndarray,
+    labels: np.ndarray,
+    n_lists: int,
     budget: int,
     device: torch.device,
     with_indices: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Best key of each list, ``labels`` naming the list of every key.
+
+    Of a list without keys the score is -inf, and the row 0.
+    """
     # Dividing by the largest coordinate keeps the scores in float32's range.
     unit = np.abs(queries).max(axis=1, keepdims=True)
     unit[unit == 0] = 1
-    scaled = torch.from_numpy((queries / unit).astype(np.float32)).to(device)
-    shape = (partition.n_partitions, len(queries))
+    n = len(queries)
+    scaled = np.pad((queries / unit).astype(np.float32), _least_rows(n))
+    scaled = torch.from_numpy(scaled).to(device)
+    shape = (n_lists, len(scaled))
     scores = torch.full(shape, -torch.inf, dtype=torch.float32, device=device)
-    rows = torch.empty(shape, dtype=torch.int64, device=device)
+    rows = torch.zeros(shape if with_indices else 0, dtype=torch.int64, device=device)
     height, width = _tile(budget, device)
-    for j in range(partition.n_partitions):
-        members = partition.members(j)
-        for some in row_blocks(len(members), height):
-            block = torch.from_numpy(keys[members[some]].astype(np.float32)).to(device)
-            for few in row_blocks(len(queries), width):
-                products = scaled[few] @ block.T
-                if not with_indices:
-                    best = scores[j, few]
-                    torch.maximum(best, products.amax(dim=1), out=best)
-                    continue
-                best, place = products.max(dim=1)
-                better = best > scores[j, few]
-                scores[j, few] = torch.where(better, best, scores[j, few])
-                rows[j, few] = torch.where(better, place + some.start, rows[j, few])
-    scores = scores.T.cpu().numpy() * unit
-    if not with_indices:
-        return scores, None
-    rows = rows.T.cpu().numpy()
-    for j in range(partition.n_partitions):
-        rows[:, j] = partition.members(j)[rows[:, j]]
-    return scores, rows
+    tiles = row_blocks(len(scaled), -(-len(scaled) // -(-len(scaled) // width)))
+    for j, members, block in list_blocks(keys, labels, height, budget):
+        block = torch.from_numpy(block).to(device)
+        for few in tiles:
+            products = scaled[few] @ block.T
+            if not with_indices:
+                best = scores[j, few]
+                torch.maximum(best, products.amax(dim=1), out=best)
+                continue
+            best, place = products.max(dim=1)
+            better = best > scores[j, few]
+            scores[j, few] = torch.where(better, best, scores[j, few])
+            place = torch.from_numpy(members).to(device)[place]
+            rows[j, few] = torch.where(better, place, rows[j, few])
+    found = scores[:, :n].T.cpu().numpy() * unit
+    return found, rows[:, :n].T.cpu().numpy() if with_indices else None
+
+
+def list_blocks(
+    keys: np.ndarray, labels: np.ndarray, size: int, budget: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Keys of one list at a time, at most ``size`` of them, at least ``_LEAST``.
+
+    Keys in a file are read once, in their order, part by part.
+
+    Yields
+    ------
+    j : int
+        The list.
+    rows : ndarray of shape (n,), dtype int64
+        Rows of the keys, ascending; the last one may be repeated.
+    block : ndarray of shape (n, d), dtype float32
+        Those keys.
+    """
+    part = len(keys)
+    if is_mapped(keys):
+        part = max(size, budget // (keys.shape[1] * keys.itemsize))
+    for some in row_blocks(len(keys), part):
+        order = np.argsort(labels[some], kind="stable")
+        lists, starts = np.unique(labels[some][order], return_index=True)
+        ends = np.append(starts[1:], len(order))
+        source = keys[some]
+        for j, start, end in zip(lists.tolist(), starts, ends, strict=True):
+            for few in row_blocks(end - start, size):
+                rows = order[start + few.start : start + few.stop]
+                rows = np.pad(rows, _least_rows(len(rows))[0], mode="edge")
+                yield j, some.start + rows, source[rows].astype(np.float32)
+        release(keys, some)
+
+
+def _least_rows(n: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What pads ``n`` rows of a matrix to ``_LEAST``."""
+    return (0, max(0, _LEAST - n)), (0, 0)
 
 
 def _tile(budget: int, device: torch.device) -> tuple[int, int]:
     """Keys and queries whose products take their share of the memory."""
-    width = 4096 if device.type == "cpu" else 2**16
-    height = max(1, min(2**14, budget // (8 * width)))
-    return height, max(1, min(width, budget // (8 * height)))
+    height, width = (1024, 4096) if device.type == "cpu" else (2**14, 2**16)
+    while height > _LEAST and 8 * height * _LEAST > budget:
+        height //= 2
+    return height, max(_LEAST, min(width, budget // (8 * height)))

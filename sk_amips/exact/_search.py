@@ -16,8 +16,10 @@ from .._validation import as_keys, check_same_width, key_norms
 from ._blocks import memory_budget, over_query_blocks
 from ._candidates import places
 from ._reader import Reader
+from ._rescore import sort_by_score
 from ._scan import scan
 from ._shortlist import shortlist_pays, shortlist_search
+from ._tasks import in_tasks, other_processes
 
 __all__ = ["check_k", "exact_search", "top_k"]
 
@@ -48,8 +50,10 @@ def exact_search(
     k : int, default=1
         Number of keys wanted for each query.
     n_jobs : int or None, default=None
-        Blocks of queries searched at the same time, through joblib; each already uses
-        all of torch's threads.
+        Blocks of queries searched at the same time, by threads, each of which already
+        uses all of torch's threads. Under :func:`joblib.parallel_config` with another
+        backend ("loky", "dask", ...) blocks of queries and of keys are searched by its
+        workers, with the same result.
     max_memory : int or None, default=None
         Bytes that the search may hold on the device, beside keys, queries and results
         in the computer's memory; None: 256 MB on a CPU, half of the free memory of a
@@ -129,6 +133,49 @@ def top_k(
     makes other searches inner-product searches: ``-||key||^2 / 2`` gives Euclidean
     nearest neighbours. ``progress`` is told of queries done, block by block.
     """
+    here = partial(_top_k, k=k, max_norm=max_norm, max_memory=max_memory, device=device)
+    n_workers = other_processes(n_jobs)
+    if not n_workers:
+        return here(
+            queries,
+            keys=keys,
+            offset=offset,
+            n_jobs=n_jobs,
+            memory=memory,
+            progress=progress,
+            dtype=queries.dtype,
+        )
+    search = partial(
+        in_tasks,
+        search=here,
+        merge=partial(_merged, k=k),
+        keys=keys,
+        by_key={"offset": offset},
+        n_workers=n_workers,
+        bytes_per_query=16 * k,
+    )
+    problem = _problem(keys, offset, k)
+    return over_query_blocks(
+        search, queries, memory=memory, problem=problem, progress=progress
+    )
+
+
+def _top_k(
+    queries: np.ndarray,
+    *,
+    keys: np.ndarray,
+    offset: np.ndarray | None,
+    k: int,
+    max_norm: float,
+    max_memory: int | None,
+    device: str | torch.device,
+    n_jobs: int | None = 1,
+    memory=None,
+    progress: Callable[[float], object] | None = None,
+    dtype: np.dtype = np.float64,
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`top_k` by this process, of as many keys as there are."""
+    k = min(k, len(keys))
     device = resolve_device(device)
     budget = memory_budget(max_memory, device)
     reader = Reader(keys, max_norm, device, budget // 2, offset)
@@ -144,9 +191,21 @@ def top_k(
         budget // 2 // per_query,
         n_jobs=n_jobs,
         memory=memory,
-        problem=("top_k", keys, offset, k),
+        problem=_problem(keys, offset, k),
         progress=progress,
+        dtype=dtype,
     )
+
+
+def _problem(keys: np.ndarray, offset: np.ndarray | None, k: int) -> tuple:
+    """What results that are kept are those of, beside the queries."""
+    return "top_k", keys, offset, k
+
+
+def _merged(one: tuple, other: tuple, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of two results, scores in float64."""
+    scores, indices = (np.hstack(pair) for pair in zip(one, other, strict=True))
+    return sort_by_score(scores, indices, k)
 
 
 def _search_block(
