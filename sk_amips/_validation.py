@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
+from ._memmaps import release
 from ._tensors import as_tensor
 from .nn import unit_rows
 
@@ -87,6 +88,7 @@ def squared_norms(keys: np.ndarray) -> np.ndarray:
     squares = np.empty(len(keys))
     for rows in row_blocks(len(keys), max(1, _CACHED // keys.shape[1])):
         squares[rows] = as_tensor(keys[rows]).double().square().sum(dim=1).numpy()
+        release(keys, rows)
     return squares
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.utils import column_or_1d
 
+from ._memmaps import release
 from ._validation import row_blocks
 from .nn import unit_rows
 
@@ -13,6 +15,8 @@ __all__ = ["LISTS", "Partition", "as_partition", "n_lists", "spherical_kmeans"]
 
 # Names for numbers of lists, and how many square roots of the number of keys they are.
 LISTS = {"sqrt": 1, "auto": 2}
+# Bytes of the sample that centroids are found from.
+_SAMPLE = 2**29
 
 
 def n_lists(n_partitions: int | str, n_keys: int) -> int:
@@ -185,13 +189,20 @@ def as_partition(keys: np.ndarray, partition) -> Partition:
 
 
 def spherical_kmeans(
-    keys: np.ndarray, n_partitions: int, *, seed: int = 0, n_iter: int = 12
+    keys: np.ndarray,
+    n_partitions: int,
+    *,
+    seed: int = 0,
+    n_iter: int = 12,
+    n_jobs: int | None = None,
+    device: str | torch.device = "cpu",
 ) -> Partition:
     """Split keys by the direction they point in.
 
     k-means of the normalised keys under cosine similarity, by Faiss, on a sample of at
-    most 256 keys a list; then every key joins the nearest centroid, and a list that
-    stays empty takes the worst-placed key of the largest.
+    most 256 keys a list (fewer where that were more than 512 MB, down to 40); then
+    every key joins the nearest centroid, and a list that stays empty takes the
+    worst-placed key of the largest.
 
     Parameters
     ----------
@@ -203,6 +214,11 @@ def spherical_kmeans(
         Seed of sampling and of the first centroids.
     n_iter : int, default=12
         Iterations of k-means.
+    n_jobs : int or None, default=None
+        Blocks of keys that join centroids at the same time, through joblib, as in
+        :func:`~sk_amips.exact_search`.
+    device : {"auto", "cpu", "cuda"} or torch device, default="cpu"
+        Where nearest centroids are computed; Faiss computes on the CPU.
 
     Returns
     -------
@@ -237,7 +253,11 @@ def spherical_kmeans(
     # Imported here: estimators without partitions work where Faiss is not at hand.
     import faiss
 
-    sample_size = min(n_keys, 256 * n_partitions)
+    # Not at the top, for partitions are what some exact searches are about.
+    from .exact._assign import assign
+
+    most = max(40 * n_partitions, _SAMPLE // (4 * n_features))
+    sample_size = min(n_keys, 256 * n_partitions, most)
     rng = np.random.RandomState(seed)
     sample = np.sort(rng.choice(n_keys, sample_size, replace=False))
     kmeans = faiss.Kmeans(
@@ -250,26 +270,22 @@ def spherical_kmeans(
         max_points_per_centroid=sample_size,
     )
     kmeans.train(unit_rows(keys[sample])[1])
+    release(keys)
     centroids = kmeans.centroids
-    labels = np.empty(n_keys, dtype=np.int32)
-    similarity = np.empty(n_keys, dtype=np.float32)
-    for rows in row_blocks(n_keys):
-        scores = unit_rows(keys[rows])[1] @ centroids.T
-        labels[rows] = scores.argmax(axis=1)
-        similarity[rows] = scores.max(axis=1)
-    _fill_empty_lists(labels, similarity, n_partitions)
+    labels = assign(keys, centroids, n_jobs=n_jobs, device=device).astype(np.int32)
+    _fill_empty_lists(keys, labels, centroids)
     return Partition(labels, _means(keys, labels, n_partitions))
 
 
 def _fill_empty_lists(
-    labels: np.ndarray, similarity: np.ndarray, n_partitions: int
+    keys: np.ndarray, labels: np.ndarray, centroids: np.ndarray
 ) -> None:
     """Give every empty list the key that fits the largest list worst, in place."""
-    sizes = np.bincount(labels, minlength=n_partitions)
+    sizes = np.bincount(labels, minlength=len(centroids))
     for empty in np.flatnonzero(sizes == 0):
         largest = sizes.argmax()
         members = np.flatnonzero(labels == largest)
-        worst = members[similarity[members].argmin()]
+        worst = members[(unit_rows(keys[members])[1] @ centroids[largest]).argmin()]
         labels[worst] = empty
         sizes[largest] -= 1
         sizes[empty] = 1
@@ -283,4 +299,5 @@ def _means(keys: np.ndarray, labels: np.ndarray, n_partitions: int) -> np.ndarra
         ones = np.ones(len(block))
         places = (labels[rows], np.arange(len(block)))
         total += sparse.csr_array((ones, places), (n_partitions, len(block))) @ block
+        release(keys, rows)
     return total / np.bincount(labels, minlength=n_partitions)[:, None]

@@ -21,7 +21,7 @@ from ._scan import scan
 from ._shortlist import shortlist_pays, shortlist_search
 from ._tasks import in_tasks, other_processes
 
-__all__ = ["check_k", "exact_search", "top_k"]
+__all__ = ["check_k", "exact_search", "merged", "top_k", "top_k_here"]
 
 
 def exact_search(
@@ -133,7 +133,9 @@ def top_k(
     makes other searches inner-product searches: ``-||key||^2 / 2`` gives Euclidean
     nearest neighbours. ``progress`` is told of queries done, block by block.
     """
-    here = partial(_top_k, k=k, max_norm=max_norm, max_memory=max_memory, device=device)
+    here = partial(
+        top_k_here, k=k, max_norm=max_norm, max_memory=max_memory, device=device
+    )
     n_workers = other_processes(n_jobs)
     if not n_workers:
         return here(
@@ -148,7 +150,7 @@ def top_k(
     search = partial(
         in_tasks,
         search=here,
-        merge=partial(_merged, k=k),
+        merge=partial(merged, k=k),
         keys=keys,
         by_key={"offset": offset},
         n_workers=n_workers,
@@ -160,15 +162,15 @@ def top_k(
     )
 
 
-def _top_k(
+def top_k_here(
     queries: np.ndarray,
     *,
     keys: np.ndarray,
-    offset: np.ndarray | None,
     k: int,
     max_norm: float,
-    max_memory: int | None,
     device: str | torch.device,
+    offset: np.ndarray | None = None,
+    max_memory: int | None = None,
     n_jobs: int | None = 1,
     memory=None,
     progress: Callable[[float], object] | None = None,
@@ -202,7 +204,7 @@ def _problem(keys: np.ndarray, offset: np.ndarray | None, k: int) -> tuple:
     return "top_k", keys, offset, k
 
 
-def _merged(one: tuple, other: tuple, *, k: int) -> tuple[np.ndarray, np.ndarray]:
+def merged(one: tuple, other: tuple, *, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k best of two results, scores in float64."""
     scores, indices = (np.hstack(pair) for pair in zip(one, other, strict=True))
     return sort_by_score(scores, indices, k)

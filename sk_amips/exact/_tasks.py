@@ -24,6 +24,10 @@ __all__ = ["in_tasks", "other_processes"]
 _QUERIES, _LEAST_QUERIES, _LEAST_KEYS, _TASKS = 2**14, 2**10, 2**16, 4
 # Bytes of the result of a task.
 _RESULT = 2**26
+# Keys in memory that take more bytes are an argument: backends share those of several
+# tasks, but lose them with the worker that has them. All else is part of the task, and
+# kept until there is a result.
+_SHARED = 2**24
 
 
 def other_processes(n_jobs: int | None) -> int:
@@ -72,14 +76,12 @@ def in_tasks(
     blocks = row_blocks(len(queries), max(1, min(size, _RESULT // bytes_per_query)))
     size = -(-len(keys) // max(1, _TASKS * n_workers // len(blocks)))
     shards = row_blocks(len(keys), max(size, _LEAST_KEYS))
-    # Arrays that are arguments would be shared, and lost with the worker that has them;
-    # the rest of a task is kept until there is a result. That is for all that is small.
     parts = [
         (as_reference(keys[rows]), {n: _of(a, rows) for n, a in by_key.items()})
         for rows in shards
     ]
     tasks = (
-        delayed(partial(_search, search, as_reference(queries[rows]), more))(part)
+        _task(search, as_reference(queries[rows]), more, part)
         for rows in blocks
         for part, more in parts
     )
@@ -105,6 +107,13 @@ def in_tasks(
 
 def _of(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
     return None if array is None else as_reference(array[rows])
+
+
+def _task(search: Callable[..., Found], queries, by_key: dict, keys):
+    search = partial(_search, search, queries, by_key)
+    if getattr(keys, "nbytes", 0) > _SHARED:
+        return delayed(search)(keys)
+    return delayed(partial(search, keys))()
 
 
 def _search(search: Callable[..., Found], queries, by_key: dict, keys) -> Found:

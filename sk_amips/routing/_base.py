@@ -294,7 +294,13 @@ class BaseRouter(Saveable, BaseEstimator, ABC):
             self.partition_ = as_partition(keys, self.partition)
         else:
             n_partitions = self._n_partitions(keys)
-            self.partition_ = spherical_kmeans(keys, n_partitions, seed=self._seed())
+            self.partition_ = spherical_kmeans(
+                keys,
+                n_partitions,
+                seed=self._seed(),
+                n_jobs=self.n_jobs,
+                device=self.device,
+            )
 
     # Whether files said that there are keys, and nobody gave them.
     _lacks_keys = False

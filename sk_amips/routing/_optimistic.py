@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
+from .._memmaps import release
 from .._validation import row_blocks
 from ..nn import Ellipsoids
 from ..partition import Partition
@@ -199,6 +200,7 @@ def list_ellipsoids(
         lengths = stretch * np.sqrt(np.maximum(variances - rest, 0.0))
         factors[j] = lengths[:, None] * directions.T
         radii[j] = stretch * rest**0.5
+        release(keys)
     axes = torch.from_numpy(factors), torch.from_numpy(radii)
     return Ellipsoids(*axes, scale=scale)
 

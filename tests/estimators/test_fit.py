@@ -364,6 +364,10 @@ def test_keynet_residual(log):
 def test_searched_targets_are_kept(monkeypatch, tmp_path, make, log, params):
     """The second fit reads them, and learns the same."""
     first = make(memory=str(tmp_path), **params).fit(log.train)
+    lists = first.partition_  # which are not kept
+    monkeypatch.setattr(
+        "sk_amips.routing._base.spherical_kmeans", lambda *_, **__: lists
+    )
     monkeypatch.setattr("sk_amips.exact._search.scan", None)
     monkeypatch.setattr("sk_amips.exact._per_partition._tile", None)
     second = make(memory=str(tmp_path), **params).fit(log.train)
