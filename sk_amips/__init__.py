@@ -1,5 +1,6 @@
 """Learn maximum-inner-product search from your own query log."""
 
+from ._sharded import ShardedArray
 from .compression import DatabaseCompressor
 from .estimators import KeyNetRegressor, SupportNetRegressor
 from .exact import exact_search
@@ -17,6 +18,7 @@ __all__ = [
     "KeyNetRegressor",
     "LinearRouter",
     "OptimisticRouter",
+    "ShardedArray",
     "SupportNetRegressor",
     "exact_search",
     "learnability_report",

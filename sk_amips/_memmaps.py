@@ -78,7 +78,8 @@ def opened(array):
 
 def is_mapped(array) -> bool:
     """Whether an array lies in a file, and is read when it is looked at."""
-    return _mapped(array) is not None
+    shards = getattr(array, "shards", (array,))
+    return any(_mapped(shard) is not None for shard in shards)
 
 
 def release(array, rows: slice | None = None) -> None:
@@ -88,6 +89,10 @@ def release(array, rows: slice | None = None) -> None:
     Without this, a pass over a file would come to hold all of it. Anything but an array
     that is mapped for reading is left alone.
     """
+    if hasattr(array, "shards"):  # a ShardedArray
+        for shard in array.shards if rows is None else array.parts(rows):
+            release(shard)
+        return
     root = _mapped(array)
     if root is None or root.mode != "r" or not hasattr(mmap, "MADV_DONTNEED"):
         return

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from ._memmaps import release
+from ._sharded import ShardedArray
 from ._tensors import as_tensor
 from .nn import unit_rows
 
@@ -47,8 +48,8 @@ def as_keys(keys) -> np.ndarray:
     Parameters
     ----------
     keys : array-like of shape (n_keys, n_features)
-        A numeric ndarray or memmap is returned as the very same object, whatever its
-        precision and order; anything else is converted once.
+        A numeric ndarray, memmap or :class:`ShardedArray` is returned as the very same
+        object, whatever its precision and order; anything else is converted once.
 
     Returns
     -------
@@ -61,6 +62,8 @@ def as_keys(keys) -> np.ndarray:
     """
     if sparse.issparse(keys):
         raise TypeError("keys must be a dense array, got a sparse one; use toarray().")
+    if isinstance(keys, ShardedArray):
+        return keys
     if isinstance(keys, np.ndarray) and keys.dtype.kind in "fiub":
         if keys.ndim != 2:
             raise ValueError(

@@ -27,10 +27,11 @@ INTERNAL = {"training"}
 def public_names():
     """Paths of public classes and functions, and of the methods of the classes."""
     paths = {}
+    modules = [sk_amips]
     for module in pkgutil.iter_modules(sk_amips.__path__):
-        if module.name.startswith("_") or module.name in INTERNAL:
-            continue
-        exports = import_module(f"sk_amips.{module.name}")
+        if not module.name.startswith("_") and module.name not in INTERNAL:
+            modules.append(import_module(f"sk_amips.{module.name}"))
+    for exports in modules:
         for name in exports.__all__:
             thing = getattr(exports, name)
             if not (inspect.isclass(thing) or inspect.isfunction(thing)):

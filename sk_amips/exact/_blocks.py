@@ -113,7 +113,9 @@ def _stored(
 ) -> Callable:
     """A search whose results are read where the same has been searched before."""
     stored = check_memory(memory).cache(_search_stored, ignore=["search"])
-    key = hash((_VERSION, problem), coerce_mmap=True)
+    # Shards by what is in them, as other arrays, and not by their files' names.
+    problem = [getattr(part, "shards", part) for part in problem]
+    key = hash((_VERSION, *problem), coerce_mmap=True)
 
     def find(queries: np.ndarray) -> Found:
         if progress is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from joblib import effective_n_jobs
 
 from .._device import resolve_device
-from .._memmaps import is_mapped, release
+from .._lists import parts_of_lists
 from .._validation import row_blocks
 from ..partition import Partition
 from ._blocks import memory_budget, over_query_blocks
@@ -168,14 +168,15 @@ def search_lists(
     unit = np.abs(queries).max(axis=1, keepdims=True)
     unit[unit == 0] = 1
     n = len(queries)
-    scaled = np.pad((queries / unit).astype(np.float32), _least_rows(n))
+    padded = (0, max(0, _LEAST - n)), (0, 0)
+    scaled = np.pad((queries / unit).astype(np.float32), padded)
     scaled = torch.from_numpy(scaled).to(device)
     shape = (n_lists, len(scaled))
     scores = torch.full(shape, -torch.inf, dtype=torch.float32, device=device)
     rows = torch.zeros(shape if with_indices else 0, dtype=torch.int64, device=device)
     height, width = _tile(budget, device)
     tiles = row_blocks(len(scaled), -(-len(scaled) // -(-len(scaled) // width)))
-    for j, members, block in list_blocks(keys, labels, height, budget):
+    for j, members, block in parts_of_lists(keys, labels, height, _LEAST, budget):
         block = torch.from_numpy(block).to(device)
         for few in tiles:
             products = scaled[few] @ block.T
@@ -190,43 +191,6 @@ def search_lists(
             rows[j, few] = torch.where(better, place, rows[j, few])
     found = scores[:, :n].T.cpu().numpy() * unit
     return found, rows[:, :n].T.cpu().numpy() if with_indices else None
-
-
-def list_blocks(
-    keys: np.ndarray, labels: np.ndarray, size: int, budget: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Keys of one list at a time, at most ``size`` of them, at least ``_LEAST``.
-
-    Keys in a file are read once, in their order, part by part.
-
-    Yields
-    ------
-    j : int
-        The list.
-    rows : ndarray of shape (n,), dtype int64
-        Rows of the keys, ascending; the last one may be repeated.
-    block : ndarray of shape (n, d), dtype float32
-        Those keys.
-    """
-    part = len(keys)
-    if is_mapped(keys):
-        part = max(size, budget // (keys.shape[1] * keys.itemsize))
-    for some in row_blocks(len(keys), part):
-        order = np.argsort(labels[some], kind="stable")
-        lists, starts = np.unique(labels[some][order], return_index=True)
-        ends = np.append(starts[1:], len(order))
-        source = keys[some]
-        for j, start, end in zip(lists.tolist(), starts, ends, strict=True):
-            for few in row_blocks(end - start, size):
-                rows = order[start + few.start : start + few.stop]
-                rows = np.pad(rows, _least_rows(len(rows))[0], mode="edge")
-                yield j, some.start + rows, source[rows].astype(np.float32)
-        release(keys, some)
-
-
-def _least_rows(n: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """What pads ``n`` rows of a matrix to ``_LEAST``."""
-    return (0, max(0, _LEAST - n)), (0, 0)
 
 
 def _tile(budget: int, device: torch.device) -> tuple[int, int]:

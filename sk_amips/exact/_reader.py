@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .._memmaps import release
 from .._tensors import as_tensor
 from .._validation import row_blocks
 from ._rescore import pair_scores
@@ -20,6 +21,8 @@ _ON_DEVICE = (np.float16, np.float32, np.float64)
 # Pairs that are scored at a time on a device. All chunks have this size, as the order
 # of a sum, and so the last bits of equal scores, could depend on it.
 _CHUNK = 2**14
+# Pairs whose keys, all over a file, may stay in memory.
+_MANY = 2**12
 
 
 @dataclass
@@ -77,7 +80,9 @@ class Reader:
                 block = block.astype(np.float32)
             if self.unit != 1:
                 block = block / self.unit
+            # A copy: rows of a file can't be written to, which tensors have to be.
             block = as_tensor(block.astype(np.float32, copy=False)).to(self.device)
+            release(self.keys, rows)
         lacking = -len(block) % group
         if lacking:
             block = torch.cat([block, block[-1:].expand(lacking, -1)])
@@ -100,6 +105,8 @@ class Reader:
         if self._resident is None:
             rows = [x.cpu().numpy() for x in (queries, key, query)]
             scores = pair_scores(self.keys, *rows, self.offset)
+            if len(scores) > _MANY:
+                release(self.keys)
             return torch.from_numpy(scores).to(self.device)
         scores = torch.empty(len(key), dtype=torch.float64, device=self.device)
         lacking = -len(key) % _CHUNK

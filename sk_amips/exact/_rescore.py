@@ -35,7 +35,8 @@ def pair_scores(
 
 def _gatherer(rows: np.ndarray, size: int) -> Callable:
     """A function that gathers at most ``size`` rows, in float64, into one room."""
-    if not rows.flags.c_contiguous:  # which take would copy as a whole
+    # What is not contiguous take would copy as a whole.
+    if not (isinstance(rows, np.ndarray) and rows.flags.c_contiguous):
         return lambda indices: rows[indices].astype(np.float64)
     # Fresh memory for each call would cost several times the gathering.
     room = np.empty((size, rows.shape[1]), dtype=rows.dtype)

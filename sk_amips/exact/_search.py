@@ -12,6 +12,8 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_scalar
 
 from .._device import resolve_device
+from .._memmaps import release
+from .._sharded import ShardedArray
 from .._validation import as_keys, check_same_width, key_norms
 from ._blocks import memory_budget, over_query_blocks
 from ._candidates import places
@@ -43,9 +45,9 @@ def exact_search(
 
     Parameters
     ----------
-    keys : array-like of shape (n_keys, n_features)
+    keys : array-like or ShardedArray of shape (n_keys, n_features)
         Keys.
-    queries : array-like of shape (n_queries, n_features)
+    queries : array-like or ShardedArray of shape (n_queries, n_features)
         Queries.
     k : int, default=1
         Number of keys wanted for each query.
@@ -88,7 +90,7 @@ def exact_search(
            [1, 2]])
     """
     keys = as_keys(keys)
-    queries = check_array(queries, dtype=[np.float64, np.float32], input_name="queries")
+    queries = _as_queries(queries)
     check_same_width(keys, queries)
     check_k(k, len(keys))
     if max_memory is not None:
@@ -103,6 +105,18 @@ def exact_search(
         memory=memory,
         device=device,
     )
+
+
+def _as_queries(queries):
+    """Queries as a matrix of finite numbers; shards are looked at one by one."""
+    shards = queries.shards if isinstance(queries, ShardedArray) else [queries]
+    checked = []
+    for shard in shards:
+        checked.append(
+            check_array(shard, dtype=[np.float64, np.float32], input_name="queries")
+        )
+        release(checked[-1])
+    return checked[0] if len(checked) == 1 else ShardedArray(checked)
 
 
 def check_k(k: int, n_keys: int, name: str = "k") -> None:

@@ -15,6 +15,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from joblib.parallel import get_active_backend
 
 from .._memmaps import as_reference, opened, release
+from .._sharded import rows_of
 from .._validation import row_blocks
 from ._blocks import Found
 
@@ -77,11 +78,14 @@ def in_tasks(
     size = -(-len(keys) // max(1, _TASKS * n_workers // len(blocks)))
     shards = row_blocks(len(keys), max(size, _LEAST_KEYS))
     parts = [
-        (as_reference(keys[rows]), {n: _of(a, rows) for n, a in by_key.items()})
+        (
+            as_reference(rows_of(keys, rows)),
+            {n: _of(a, rows) for n, a in by_key.items()},
+        )
         for rows in shards
     ]
     tasks = (
-        _task(search, as_reference(queries[rows]), more, part)
+        _task(search, as_reference(rows_of(queries, rows)), more, part)
         for rows in blocks
         for part, more in parts
     )
@@ -111,7 +115,7 @@ def _of(array: np.ndarray | None, rows: slice) -> np.ndarray | None:
 
 def _task(search: Callable[..., Found], queries, by_key: dict, keys):
     search = partial(_search, search, queries, by_key)
-    if getattr(keys, "nbytes", 0) > _SHARED:
+    if isinstance(keys, np.ndarray) and keys.nbytes > _SHARED:
         return delayed(search)(keys)
     return delayed(partial(search, keys))()
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .._lists import whole_lists
+from .._memmaps import release
 from ..exact._choice import fastest_on_cpu
 from ..partition import Partition
 from ._export import in_units
@@ -79,7 +81,8 @@ class CodeLists:
         # Lists are of whole parts.
         self.part = min(_PART, 2 ** (mean.bit_length() - 1))
         self.widths = -(-partition.sizes_ // self.part) * self.part
-        coded = [self._encode(j) for j in range(partition.n_partitions)]
+        blocks = whole_lists(keys, partition)
+        coded = [self._encode(*some) for some in zip(blocks, self.widths, strict=True)]
         # As the second factor of a product.
         self.codes = [list_codes.codes.T for list_codes in coded]
         scale = [1.0 if c.scale is None else float(c.scale) for c in coded]
@@ -89,9 +92,9 @@ class CodeLists:
         # Share of the bounds on errors that is believed.
         self.trust = 1.0
 
-    def _encode(self, j: int):
-        keys = in_units(self.keys[self.partition.members(j)], self.unit)
-        more = self.widths[j] - len(keys)
+    def _encode(self, keys: np.ndarray, width: int):
+        keys = in_units(keys, self.unit)
+        more = width - len(keys)
         keys = torch.from_numpy(np.pad(keys, ((0, more), (0, 0)), mode="edge"))
         return self.coding.encode_keys(keys, len(keys))
 
@@ -124,6 +127,7 @@ class CodeLists:
                 found = found[:, : len(keys)] * visits.factor[:, None]
                 error = np.abs(found - exact) / visits.error[:, None]
                 largest = max(largest, float(error.max()))
+        release(self.keys)
         # Random roundings come to 1 / sqrt(d) of the bound: eight times that at least.
         self.trust = min(1.0, max(1.5 * largest, 8 / unit.shape[1] ** 0.5))
 

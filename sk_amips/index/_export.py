@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._memmaps import release
 from .._validation import row_blocks
 from ..routing import CentroidRouter, LinearRouter
 
@@ -60,6 +61,7 @@ def add_to_lists(
         lists = labels[rows].astype(np.int64)
         pointers = (faiss.swig_ptr(array) for array in (block, ids, lists))
         index.add_core(len(block), *pointers)
+        release(keys, rows)
 
 
 def in_units(keys: np.ndarray, unit: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._faiss import as_many_threads_as_torch
+from .._memmaps import release
 from ..exact._rescore import pair_scores
 from ..partition import Partition
 from ._export import add_to_lists, in_units
@@ -75,6 +76,7 @@ class FaissLists:
             index.pq.cp.seed = seed
         sample = np.random.default_rng(seed).permutation(len(keys))[:_TRAINED]
         index.train(in_units(keys[np.sort(sample)], unit))
+        release(keys)
         add_to_lists(index, keys, partition.labels_, unit)
         self.index = index
         if kind == "pqfastscan":

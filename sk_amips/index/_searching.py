@@ -10,6 +10,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_scalar, validate_data
 
+from .._memmaps import release
 from .._saveable import Saveable
 from .._validation import row_blocks
 from ..exact._search import check_k
@@ -269,6 +270,7 @@ class SearchesKeys(Saveable, BaseEstimator):
             rows = some[block]
             part = self._engine.search(X[rows], k, rule)
             found.scores[rows], found.indices[rows] = part
+            release(self.keys_)
 
         # Processes would fill copies of the results.
         parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._sharded import ShardedArray
 from .._validation import KeyNorms
 from ..index._calibrate import Calibration
 from ..nn import Ellipsoids
@@ -53,7 +54,7 @@ ALSO = {
     "feature_names_in_": np.ndarray,
     "factors_": tuple,
     "n_samples_seen_": int,
-    "keys_": np.ndarray,
+    "keys_": np.ndarray | ShardedArray,
 }
 
 
@@ -71,7 +72,7 @@ def check_fitted(estimator, fitted: dict) -> None:
     for name, value in fitted.items():
         kind = needed.get(name) or ALSO.get(name)
         _need(kind is not None, f"there is no attribute {name}")
-        _need(isinstance(value, kind), f"{name} is a {kind.__name__}")
+        _need(isinstance(value, kind), f"{name} is a {getattr(kind, '__name__', kind)}")
     width, keys = fitted["n_features_in_"], fitted.get("keys_")
     names = fitted.get("feature_names_in_")
     _need(names is None or len(names) == width > 0, "features have their names")

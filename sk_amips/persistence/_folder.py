@@ -16,7 +16,7 @@ from .._validation import as_keys
 from ..estimators._net_state import optimizer_state, restore_optimizer
 from ._classes import class_name
 from ._errors import InvalidFileError
-from ._keys import check_keys, describe_keys
+from ._keys import check_keys, describe_keys, write_keys
 from ._replace import replaced
 from ._tree import Reader, Writer
 
@@ -50,7 +50,7 @@ def save(estimator, path, *, keys: bool, optimizer: bool) -> None:
         save_file(arrays, folder / WEIGHTS)
         names = [WEIGHTS]
         if keys:
-            np.save(folder / KEYS, estimator.keys_, allow_pickle=False)
+            write_keys(folder / KEYS, estimator.keys_)
             names.append(KEYS)
         if optimizer:
             save_file(_optimizer_arrays(estimator), folder / OPTIMIZER)

@@ -10,7 +10,7 @@ from scipy.linalg import eigh
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval
 
-from .._memmaps import release
+from .._lists import whole_lists
 from .._validation import row_blocks
 from ..nn import Ellipsoids
 from ..partition import Partition
@@ -188,10 +188,11 @@ def list_ellipsoids(
     rank = n_features if rank is None else min(rank, n_features)
     factors = np.zeros((partition.n_partitions, rank, n_features))
     radii = np.zeros(partition.n_partitions)
-    for j, size in enumerate(partition.sizes_):
+    for j, members in enumerate(whole_lists(keys, partition)):
+        size = len(members)
         if size == 1:
             continue
-        covariance = _covariance(keys, partition, j, scale)
+        covariance = _covariance(members, partition.centroids_[j], scale)
         total = covariance.trace()
         some = [n_features - rank, n_features - 1]
         variances, directions = eigh(covariance, subset_by_index=some)
@@ -200,22 +201,19 @@ def list_ellipsoids(
         lengths = stretch * np.sqrt(np.maximum(variances - rest, 0.0))
         factors[j] = lengths[:, None] * directions.T
         radii[j] = stretch * rest**0.5
-        release(keys)
     axes = torch.from_numpy(factors), torch.from_numpy(radii)
     return Ellipsoids(*axes, scale=scale)
 
 
-def _covariance(
-    keys: np.ndarray, partition: Partition, j: int, scale: float
-) -> np.ndarray:
+def _covariance(keys: np.ndarray, centroid: np.ndarray, scale: float) -> np.ndarray:
     """Covariance of the keys of a list, in blocks."""
-    members, centre = partition.members(j), partition.centroids_[j] / scale
+    centre = centroid / scale
     total = np.zeros((keys.shape[1], keys.shape[1]))
     shift = np.zeros(keys.shape[1])
-    for rows in row_blocks(len(members)):
-        block = np.asarray(keys[members[rows]], dtype=np.float64) / scale - centre
+    for rows in row_blocks(len(keys)):
+        block = np.asarray(keys[rows], dtype=np.float64) / scale - centre
         total += block.T @ block
         shift += block.sum(axis=0)
     # The centroid is the mean only to its own precision.
-    shift /= len(members)
-    return total / len(members) - np.outer(shift, shift)
+    shift /= len(keys)
+    return total / len(keys) - np.outer(shift, shift)
