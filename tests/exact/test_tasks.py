@@ -7,8 +7,10 @@ import joblib
 import numpy as np
 import pytest
 from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
-from sk_amips import exact_search
+from sk_amips import SupportNetRegressor, exact_search
 from sk_amips.exact import _tasks, partition_search
 from sk_amips.exact._tasks import in_tasks, other_processes
 from sk_amips.partition import Partition
@@ -173,3 +175,19 @@ def test_a_task_of_a_killed_worker_is_done_again(client, tmp_path, mapped, queri
         found = in_tasks(queries, teller(file), side_by_side, n_workers=2, **kwargs)
     assert file.exists()
     assert_is_made_of_all_parts(found, queries, names)
+
+
+@pytest.mark.parametrize(
+    "backend", [pytest.param("loky", marks=pytest.mark.slow), "dask"]
+)
+def test_grid_search(request, mapped, queries, backend):
+    if backend == "dask":
+        request.getfixturevalue("client")
+    net = SupportNetRegressor(mapped, max_epochs=2, random_state=0, device="cpu")
+    grid = GridSearchCV(net, {"n_partitions": [1, 6]}, cv=2, error_score="raise")
+    expected = grid.fit(queries).cv_results_["mean_test_score"]
+    assert expected.std() > 0
+    with parallel_config(backend, n_jobs=2):
+        found = clone(grid).set_params(n_jobs=2).fit(queries)
+    np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected)
+    assert found.best_estimator_.keys is mapped
