@@ -6,8 +6,8 @@ Generated keys of 128 features in float32, in clusters, as make_mips_problem mak
 but written to a file block by block. Every stage is one of the library's own; lists are
 as many as the square root of the number of keys. Seconds are those of the processor, of
 all threads together, and mean little but in comparison (with ``--device cuda`` those of
-the clock); growth exponents are the slopes of lines through the logarithms. Memory is the largest resident size within the stage,
-pages of files included (VmHWM of Linux).
+the clock); growth exponents are the slopes of lines through the logarithms. Memory is
+the largest resident size within the stage, pages of files included (VmHWM of Linux).
 """
 
 import gc
@@ -116,6 +116,7 @@ def measure(n, args, folder):
         device=device,
         memory=memory,
         noisy_queries=0,
+        noisy_keys=0,
         random_state=0,
     )
     with at.stage("train"):  # targets are read
