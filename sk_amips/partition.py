@@ -269,12 +269,20 @@ def spherical_kmeans(
         min_points_per_centroid=1,
         max_points_per_centroid=sample_size,
     )
-    kmeans.train(unit_rows(keys[sample])[1])
-    release(keys)
+    kmeans.train(_directions(keys, sample))
     centroids = kmeans.centroids
     labels = assign(keys, centroids, n_jobs=n_jobs, device=device).astype(np.int32)
     _fill_empty_lists(keys, labels, centroids)
     return Partition(labels, _means(keys, labels, n_partitions))
+
+
+def _directions(keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Directions of some keys, in float32, read in blocks."""
+    unit = np.empty((len(rows), keys.shape[1]), dtype=np.float32)
+    for some in row_blocks(len(rows)):
+        unit[some] = unit_rows(keys[rows[some]])[1]
+        release(keys)
+    return unit
 
 
 def _fill_empty_lists(
