@@ -40,14 +40,13 @@ def directions(n, rng):
 
 def write_keys(file, n, rng):
     """Keys in about sqrt(n) clusters, written block by block."""
-    keys = np.lib.format.open_memmap(file, "w+", np.float32, (n, D))
+    header = {"descr": "<f4", "fortran_order": False, "shape": (n, D)}
     centers = directions(round(n**0.5), rng)
-    for start in range(0, n, BLOCK):
-        stop = min(start + BLOCK, n)
-        block = centers[rng.integers(len(centers), size=stop - start)]
-        keys[start:stop] = unit_rows(block + SPREAD * directions(len(block), rng))[1]
-    keys.flush()
-    del keys
+    with file.open("wb") as out:
+        np.lib.format.write_array_header_1_0(out, header)
+        for start in range(0, n, BLOCK):
+            some = centers[rng.integers(len(centers), size=min(BLOCK, n - start))]
+            unit_rows(some + SPREAD * directions(len(some), rng))[1].tofile(out)
     return np.load(file, mmap_mode="r")
 
 

@@ -36,7 +36,7 @@ def whole_lists(keys: np.ndarray, partition: Partition) -> Iterator[np.ndarray]:
         block = np.empty((len(rows), keys.shape[1]), dtype=keys.dtype)
         for some in row_blocks(len(rows)):
             block[order[some]] = keys[rows[order[some]]]
-        release(keys)
+            release(keys)
         yield from np.split(block, np.cumsum(partition.sizes_[start : stop - 1]))
         start = stop
 

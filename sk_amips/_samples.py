@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
 
-__all__ = ["checked_groups", "two_parts", "usable_queries"]
+__all__ = ["checked_groups", "group_codes", "two_parts", "usable_queries"]
 
 
 def usable_queries(
@@ -49,6 +49,17 @@ def usable_queries(
     return rows, codes
 
 
+def group_codes(groups, queries) -> np.ndarray:
+    """Groups, one for each query, as numbers from 0 on.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit the queries, or one is missing.
+    """
+    return np.unique(checked_groups(groups, queries), return_inverse=True)[1]
+
+
 def checked_groups(groups, queries) -> np.ndarray | None:
     """Groups, one for each query, if there are any.
 
@@ -61,9 +72,23 @@ def checked_groups(groups, queries) -> np.ndarray | None:
         return None
     groups = column_or_1d(groups)
     check_consistent_length(queries, groups)
-    if groups.dtype.kind == "f" and np.isnan(groups).any():
-        raise ValueError("groups contains NaN.")
+    if not len(groups):
+        raise ValueError("groups must name the group of at least one query, got none.")
+    missing = _is_missing(groups)
+    if missing.any():
+        raise ValueError(
+            "groups must name the group of every query, got a missing value (first in "
+            f"row {int(np.argmax(missing))})."
+        )
     return groups
+
+
+def _is_missing(groups: np.ndarray) -> np.ndarray:
+    """Which values are NaN, NaT, None or NA."""
+    if groups.dtype.kind != "O":
+        return groups != groups
+    # NA is neither equal to itself nor different: it is not sure.
+    return np.array([g is None or (g == g) is not True for g in groups.tolist()])
 
 
 def two_parts(

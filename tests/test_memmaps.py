@@ -59,8 +59,9 @@ def large(tmp_path):
 
 
 def resident() -> int:
+    """Bytes of files in memory."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+        return int(file.read().split()[2]) * 4096
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -68,6 +68,13 @@ def test_shares_count_groups(shares, sizes):
     assert [len(np.unique(some)) for some in found] == sizes
 
 
+def test_no_group_is_lost_where_shares_are_rounded():
+    """They sum to one as nearly as decimals do."""
+    X = np.arange(60_000)
+    parts = grouped_query_split(X, groups=X, parts=(0.33333, 0.33333, 0.33333))
+    assert sorted(np.concatenate(parts)) == X.tolist()
+
+
 def test_every_group_is_as_likely_to_be_in_the_test_part():
     X, groups = log(60, 10, 0)
     rng = np.random.RandomState(0)
@@ -120,6 +127,8 @@ def test_order_and_kinds_of_arrays():
         ({"groups": [0, 0, 0]}, "as many groups as there are parts, 2: got 1"),
         ({"groups": [0.0, np.nan, 1.0]}, r"missing value \(first in row 1\)"),
         ({"groups": ["a", "b", None]}, r"missing value \(first in row 2\)"),
+        ({"groups": pd.Series(["a", pd.NA, "b"], dtype=object)}, "in row 1"),
+        ({"groups": pd.Series(["a", "b", pd.NA], dtype="string")}, "in row 2"),
         ({"test_size": 0.0}, "test_size"),
         ({"test_size": 1.0}, "test_size"),
         ({"test_size": 0.5, "parts": (0.5, 0.5)}, "not both"),

@@ -18,6 +18,8 @@ _DISTANCES = (*_INNER_PRODUCT, *_COSINE, "euclidean")
 _ROLES = {"train": "key", "test": "query", "learn": "learn"}
 # Rows of norm one, up to float32's rounding, are left as they are.
 _ROUNDING = 1e-6
+# By how much compression may make numbers fewer bytes.
+_COMPRESSION = 1000
 
 
 def load_hdf5(path: str | os.PathLike, *, distance: str | None = None) -> Bunch:
@@ -106,14 +108,22 @@ def load_hdf5(path: str | os.PathLike, *, distance: str | None = None) -> Bunch:
         raise ValueError(f"{path} is not a whole HDF5 file: {error}") from error
     with file:
         distance = _check_distance(path, distance, file.attrs.get("distance"))
-        if missing := {"train", "test"} - set(file):
+        found = {name: file.get(name) for name in (*_ROLES, "neighbors")}
+        found = {k: v for k, v in found.items() if isinstance(v, h5py.Dataset)}
+        if missing := {"train", "test"} - found.keys():
             raise ValueError(
                 f"{path} must hold 'train' and 'test', got no {sorted(missing)}: it "
                 f"has {sorted(file)}."
             )
-        vectors = {name: _matrix(file[name], path) for name in _ROLES if name in file}
-        neighbors = file["neighbors"][...] if "neighbors" in file else None
-    _check_consistent(path, neighbors=neighbors, **vectors)
+        # Ahead of reading: a small file can say that it holds any number of numbers.
+        for name, dataset in found.items():
+            _check_is_there(path, dataset, "iu" if name == "neighbors" else "fiu")
+        _check_shapes(path, **found)
+        neighbors = found.pop("neighbors", None)
+        neighbors = None if neighbors is None else neighbors[...]
+        vectors = {name: _matrix(dataset, path) for name, dataset in found.items()}
+    if neighbors is not None:
+        _check_rows(path, neighbors, len(vectors["train"]))
     n_keys, n_queries = len(vectors["train"]), len(vectors["test"])
     data = Bunch(
         distance=distance,
@@ -145,32 +155,47 @@ def _check_distance(path, distance, attribute) -> str:
     return str(found).lower()
 
 
-def _check_consistent(path, train, test, learn=None, neighbors=None) -> None:
-    """Raise unless widths, lengths and rows fit."""
+def _check_is_there(path, dataset, kinds: str) -> None:
+    """Raise unless a dataset is a matrix whose numbers are in the file."""
+    if dataset.ndim != 2 or not dataset.size or dataset.dtype.kind not in kinds:
+        raise ValueError(
+            f"{dataset.name} of {path} must be a matrix of "
+            f"{'integers' if kinds == 'iu' else 'numbers'} with at least one row, got "
+            f"{dataset.dtype} of shape {dataset.shape}."
+        )
+    if dataset.external or dataset.is_virtual:
+        return
+    stored = dataset.id.get_storage_size()
+    if stored < dataset.nbytes // (_COMPRESSION if dataset.compression else 1):
+        raise ValueError(
+            f"{dataset.name} of {path} must have {dataset.nbytes} bytes, for shape "
+            f"{dataset.shape}: got {stored} that are stored."
+        )
+
+
+def _check_shapes(path, train, test, learn=None, neighbors=None) -> None:
+    """Raise unless widths and lengths fit."""
     for queries in (test, learn):
         if queries is not None:
             check_same_width(train, queries)
-    if neighbors is None:
-        return
-    if neighbors.ndim != 2 or len(neighbors) != len(test):
+    if neighbors is not None and len(neighbors) != len(test):
         raise ValueError(
             f"{path} must have neighbors for each of its {len(test)} queries, got "
             f"shape {neighbors.shape}."
         )
-    if neighbors.size and not 0 <= neighbors.min() <= neighbors.max() < len(train):
+
+
+def _check_rows(path, neighbors: np.ndarray, n_keys: int) -> None:
+    """Raise unless neighbors are rows of the keys."""
+    if not 0 <= neighbors.min() <= neighbors.max() < n_keys:
         raise ValueError(
-            f"{path} must have neighbors from 0 to {len(train) - 1}, rows of the keys, "
+            f"{path} must have neighbors from 0 to {n_keys - 1}, rows of the keys, "
             f"got {neighbors.min()} to {neighbors.max()}."
         )
 
 
 def _matrix(dataset, path) -> np.ndarray:
     """A matrix as a memmap where it lies in one piece, or else in memory."""
-    if dataset.ndim != 2 or not dataset.size or dataset.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{dataset.name} of {path} must be a matrix of numbers with at least one "
-            f"row, got {dataset.dtype} of shape {dataset.shape}."
-        )
     offset = dataset.id.get_offset()
     if offset is None or dataset.external or dataset.is_virtual:
         return dataset[...]

@@ -113,8 +113,7 @@ def _stored(
 ) -> Callable:
     """A search whose results are read where the same has been searched before."""
     stored = check_memory(memory).cache(_search_stored, ignore=["search"])
-    # Shards by what is in them, as other arrays, and not by their files' names.
-    problem = [getattr(part, "shards", part) for part in problem]
+    problem = [_digest(part) if np.ndim(part) == 2 else part for part in problem]
     key = hash((_VERSION, *problem), coerce_mmap=True)
 
     def find(queries: np.ndarray) -> Found:
@@ -133,6 +132,15 @@ def _stored(
         return found
 
     return find
+
+
+def _digest(keys) -> str:
+    """Hash of a matrix by what is in it, wherever that is, read in blocks."""
+    hashes = []
+    for rows in row_blocks(len(keys)):
+        hashes.append(hash(np.ascontiguousarray(keys[rows]), coerce_mmap=True))
+        release(keys, rows)
+    return hash(hashes)
 
 
 def _search_stored(search: Callable, queries: np.ndarray, problem: str) -> Found:

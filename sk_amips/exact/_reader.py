@@ -21,8 +21,6 @@ _ON_DEVICE = (np.float16, np.float32, np.float64)
 # Pairs that are scored at a time on a device. All chunks have this size, as the order
 # of a sum, and so the last bits of equal scores, could depend on it.
 _CHUNK = 2**14
-# Pairs whose keys, all over a file, may stay in memory.
-_MANY = 2**12
 
 
 @dataclass
@@ -105,8 +103,6 @@ class Reader:
         if self._resident is None:
             rows = [x.cpu().numpy() for x in (queries, key, query)]
             scores = pair_scores(self.keys, *rows, self.offset)
-            if len(scores) > _MANY:
-                release(self.keys)
             return torch.from_numpy(scores).to(self.device)
         scores = torch.empty(len(key), dtype=torch.float64, device=self.device)
         lacking = -len(key) % _CHUNK

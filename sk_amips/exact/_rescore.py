@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .._memmaps import is_mapped, release
 from .._validation import row_blocks
 
 __all__ = ["pair_scores", "rescore", "sort_by_score"]
 
 # Numbers of gathered keys that are held at a time, so few that they stay in the cache.
 _GATHERED = 2**18
+_MANY = 2**12
 
 
 def pair_scores(
@@ -23,6 +25,8 @@ def pair_scores(
 ) -> np.ndarray:
     """Scores in float64 of pairs of a key and a query, given by their rows."""
     scores = np.empty(len(key))
+    # Rows all over a file; few of them may stay in memory.
+    passing = len(key) > _MANY and is_mapped(keys)
     size = max(1, min(len(key), _GATHERED // keys.shape[1]))
     gather_keys, gather_queries = (_gatherer(x, size) for x in (keys, queries))
     for some in row_blocks(len(key), size):
@@ -30,6 +34,8 @@ def pair_scores(
         scores[some] = np.einsum(
             "pd,pd->p", gather_keys(key[some]), gather_queries(query[some])
         )
+        if passing:
+            release(keys)
     return scores if offset is None else scores + offset[key]
 
 

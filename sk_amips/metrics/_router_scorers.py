@@ -7,7 +7,7 @@ from ._scorer import Scorer
 from ._weights import weighted_mean
 from ._work import n_macs
 
-__all__ = ["keys_scanned_scorer", "neg_macs_scorer", "routing_recall_scorer"]
+__all__ = ["neg_keys_scanned_scorer", "neg_macs_scorer", "routing_recall_scorer"]
 
 
 class routing_recall_scorer(Scorer):
@@ -19,6 +19,10 @@ class routing_recall_scorer(Scorer):
         Number of lists visited.
     k : int, default=1
         Number of keys wanted for each query.
+
+    Notes
+    -----
+    Of an index, its ``router_`` is scored.
 
     Examples
     --------
@@ -40,7 +44,7 @@ class routing_recall_scorer(Scorer):
         return routing_recall(*routes, self.p, sample_weight=sample_weight)
 
 
-class keys_scanned_scorer(Scorer):
+class neg_keys_scanned_scorer(Scorer):
     """Scorer of a router: the negative share of keys scanned at a routing recall.
 
     Parameters
@@ -58,14 +62,14 @@ class keys_scanned_scorer(Scorer):
     >>> from sklearn.model_selection import GridSearchCV
     >>> from sklearn.pipeline import Pipeline
     >>> from sk_amips import CentroidRouter, LinearRouter
-    >>> from sk_amips.metrics import keys_scanned_scorer
+    >>> from sk_amips.metrics import neg_keys_scanned_scorer
     >>> search = GridSearchCV(
     ...     Pipeline([("router", CentroidRouter())]),
     ...     {
     ...         "router": [CentroidRouter(), LinearRouter()],
     ...         "router__n_partitions": [10, 20],
     ...     },
-    ...     scoring=keys_scanned_scorer(recall=0.95),
+    ...     scoring=neg_keys_scanned_scorer(recall=0.95),
     ... )
     """
 
@@ -113,7 +117,9 @@ class neg_macs_scorer(Scorer):
 
     def _measure(self, estimator, X, sample_weight) -> float:
         share = _share_scanned(estimator, X, self.recall, self.k, sample_weight)
-        own = n_macs(getattr(estimator, "router_", estimator))
+        router = getattr(estimator, "router_", estimator)
+        # Nobody is asked where there is one list.
+        own = n_macs(router) if router.partition_.n_partitions > 1 else 0
         return -(own + share * estimator.keys_.size)
 
 
@@ -132,5 +138,6 @@ def _share_scanned(estimator, X, recall: float, k: int, sample_weight) -> float:
 
 def _routes(router, X, k: int):
     """Scores of the lists, and the lists of each query's best keys."""
+    router = getattr(router, "router_", router)
     _, best = router._exact(router._check_queries(X), k)
     return router.predict_partitions(X), router.partition_.labels_[best]

@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted, check_scalar
 
 from ._pipeline import last_step
 from ._routing import keys_in_first
-from ._weights import weighted_mean
+from ._weights import checked_weight, weighted_mean
 
 __all__ = ["macs_per_query", "n_macs"]
 
@@ -87,8 +87,11 @@ def macs_per_query(
             "target_recall needs an AmortizedNeighbors, which is calibrated for it: "
             f"got a {type(estimator).__name__}."
         )
-    if n_probe is not None:
-        check_scalar(n_probe, "n_probe", Integral, min_val=1)
+    X = estimator._check_queries(X)
+    checked_weight(sample_weight, X)
+    for name, number in (("n_probe", n_probe), ("k", k)):
+        if number is not None:
+            check_scalar(number, name, Integral, min_val=1)
     if n_probe is None or n_probe >= estimator.partition_.n_partitions:
         return float(estimator.keys_.size)
     scores = estimator.predict_partitions(X)
@@ -100,7 +103,9 @@ def n_macs(router) -> int:
     """Multiply-accumulates that a router spends on a query."""
     if hasattr(router, "net_"):
         state = router.net_.module_.state_dict().values()
-        return sum(tensor.numel() for tensor in state)
+        # The score of a predicted key takes its product with the query.
+        products = router.partition_.centroids_.size if router._predicts_keys else 0
+        return sum(tensor.numel() for tensor in state) + products
     if hasattr(router, "coef_"):
         return sum(f.size for f in getattr(router, "factors_", (router.coef_,)))
     n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+from sklearn.utils import check_scalar, column_or_1d
 
+from .._samples import group_codes
 from ..metrics import recall_at_k
 from ._axes import add_legend, begin, check_matplotlib, percent, style
 from ._fitted import as_index, exact_best, last_fitted, name_of
@@ -222,12 +223,11 @@ class CalibrationDisplay:
 
 def _group_numbers(groups, n_queries: int) -> np.ndarray:
     """Group of each query, from 0 on."""
-    groups = np.arange(n_queries) if groups is None else column_or_1d(groups)
-    check_consistent_length(groups, np.empty(n_queries))
-    names, numbers = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
+    groups = np.arange(n_queries) if groups is None else groups
+    numbers = group_codes(groups, np.empty(n_queries))
+    if not numbers.any():
         raise ValueError(
             "X must come from at least two groups (each query is one where groups=None)"
-            f", got {len(names)}."
+            ", got 1."
         )
     return numbers

@@ -200,7 +200,7 @@ def test_tiny(rng, n_keys, n_queries):
         ({"keys": np.full((300, 8), np.inf)}, "keys contains NaN or infinity"),
         ({"groups": np.zeros(600)}, "at least two groups .* got 1"),
         ({"groups": np.zeros(599)}, "inconsistent numbers of samples"),
-        ({"groups": np.full(600, np.nan)}, "groups contains NaN"),
+        ({"groups": np.full(600, np.nan)}, "missing value"),
         ({"queries": np.zeros((600, 8))}, "at least two groups .* got 0"),
         ({"n_partitions": 301}, "n_partitions must be .* at most .* 300: got 301"),
         ({"n_partitions": 0}, "'n_partitions' parameter"),

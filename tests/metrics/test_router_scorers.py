@@ -10,8 +10,8 @@ from sk_amips import (
 )
 from sk_amips.metrics import (
     keys_scanned,
-    keys_scanned_scorer,
     macs_per_query,
+    neg_keys_scanned_scorer,
     neg_macs_scorer,
     routing_recall,
     routing_recall_scorer,
@@ -37,7 +37,7 @@ def test_routing_recall_scorer(routed, queries, p):
 @pytest.mark.parametrize("recall", [0.5, 0.9, 1.0])
 def test_keys_scanned_scorer_is_negative(routed, queries, recall):
     router, scores, best = routed
-    value = keys_scanned_scorer(recall)(router, queries, y=None)
+    value = neg_keys_scanned_scorer(recall)(router, queries, y=None)
     assert value == -keys_scanned(scores, best, router.partition_.sizes_, recall)
     assert -1 <= value < 0
 
@@ -53,7 +53,7 @@ class Oracle(CentroidRouter):
 def test_better_routers_score_higher(routed, keys, queries):
     router = routed[0]
     oracle = Oracle(keys, partition=router.partition_).fit(queries)
-    for scorer in (keys_scanned_scorer(0.9), neg_macs_scorer(0.9)):
+    for scorer in (neg_keys_scanned_scorer(0.9), neg_macs_scorer(0.9)):
         assert scorer(oracle, queries) > scorer(router, queries)
     assert routing_recall_scorer(1)(router, queries) < 1
     assert routing_recall_scorer(1)(oracle, queries) == 1
@@ -73,7 +73,7 @@ def test_a_larger_router_has_to_spare_more(routed, queries):
     other = OptimisticRouter(
         router.keys_, partition=router.partition_, rank=2, optimism=0.0
     ).fit(queries)
-    assert keys_scanned_scorer()(other, queries) == keys_scanned_scorer()(
+    assert neg_keys_scanned_scorer()(other, queries) == neg_keys_scanned_scorer()(
         router, queries
     )
     worse = neg_macs_scorer()(router, queries) - neg_macs_scorer()(other, queries)
@@ -86,7 +86,7 @@ def test_an_index_is_asked_for_the_recall(router, queries):
     macs = macs_per_query(index, queries, k=2, target_recall=0.6)
     assert neg_macs_scorer(0.6, k=2)(index, queries) == pytest.approx(-macs)
     share = index.visited(queries, 2, target_recall=0.6)[1].mean() / 200
-    assert keys_scanned_scorer(0.6, k=2)(index, queries) == pytest.approx(-share)
+    assert neg_keys_scanned_scorer(0.6, k=2)(index, queries) == pytest.approx(-share)
 
 
 def test_cross_validation(router, queries):
@@ -94,6 +94,6 @@ def test_cross_validation(router, queries):
         scoring = routing_recall_scorer(2, k)
         scores = cross_val_score(router, queries, cv=4, scoring=scoring)
         assert ((scores > 0) & (scores <= 1)).all()
-        scoring = keys_scanned_scorer(k=k)
+        scoring = neg_keys_scanned_scorer(k=k)
         scores = cross_val_score(router, queries, cv=4, scoring=scoring)
         assert ((scores >= -1) & (scores < 0)).all()
