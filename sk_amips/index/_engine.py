@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,10 +12,12 @@ from torch import Tensor
 
 from .._validation import row_blocks
 from ..exact._rescore import pair_scores
+from ._by_shard import search_by_shard
 from ._code_lists import CodeLists
 from ._found import Candidates, best_of, kth_largest
 from ._queries import Queries
 from ._rules import Rule, by_list, ranking
+from ._shards import Shards
 
 __all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
 
@@ -49,7 +51,7 @@ class Start:
     unit : ndarray of shape (n, d), dtype float32
         Directions of the queries.
     scores : ndarray of shape (n_lists, n), dtype float32
-        Predicted scores of the lists.
+        Predicted scores of the lists, less a toll.
     mask : ndarray of shape (n_lists, n), dtype bool
         Lists visited.
     queries : object
@@ -91,14 +93,21 @@ class Engine:
     lists : CodeLists or FaissLists
     scorer : callable
         From unit queries (n, d) to the scores of lists, (n_lists, n).
+    shards : Shards or None, default=None
+        Where the lists are; None: all in one place.
     """
 
     def __init__(
-        self, keys: np.ndarray, lists: CodeLists, scorer: Callable[[np.ndarray], Tensor]
+        self,
+        keys: np.ndarray,
+        lists: CodeLists,
+        scorer: Callable[[np.ndarray], Tensor],
+        shards: Shards | None = None,
     ):
         self.keys = keys
         self.lists = lists
         self.scorer = scorer
+        self.shards = shards
         self.sizes = lists.partition.sizes_
         # Whole numbers that float32 holds, unless there are too many keys.
         dtype = np.float32 if len(keys) < 2**24 else np.float64
@@ -106,7 +115,9 @@ class Engine:
         # Queries of a batch.
         self.block = max(1, min(BLOCK, _SCORES // len(self.sizes)))
 
-    def search(self, X: np.ndarray, k: int, rule: Rule) -> Found:
+    def search(
+        self, X: np.ndarray, k: int, rule: Rule, n_jobs: int | None = None
+    ) -> Found:
         """K best keys of the lists that a rule has some queries visit.
 
         Parameters
@@ -115,12 +126,14 @@ class Engine:
             Queries, none of them zero.
         k : int
         rule : Rule
+        n_jobs : int or None, default=None
+            Shards searched at the same time.
         """
-        start = self.begin(*self.predict(X), k, rule)
+        start = self.begin(*self.predict(X, rule.toll), k, rule, n_jobs)
         found, least = start.found, start.least
         more = start.more(rule)
         if more is not None:
-            other = self.lists.search(start.queries, more, least, k)
+            other = self._visit(start.queries, more, least, k, n_jobs)
             found = found.add(other).k_best(least, k)
         exact = pair_scores(self.keys, X, found.key, found.query)
         scores, indices = best_of(found.query, found.key, exact, k, len(X))
@@ -129,15 +142,30 @@ class Engine:
     def count_visits(self, X: np.ndarray, k: int, rule: Rule) -> np.ndarray:
         """Numbers of lists and of keys, shape (2, n), that queries visit."""
         counts = np.empty((2, len(X)), dtype=np.int64)
-        for rows in row_blocks(len(X), self.block):
-            predicted = self.predict(X[rows])
-            if rule.is_one_round:
-                mask = self.first(predicted[1], k, rule)
-            else:
-                start = self.begin(*predicted, k, rule)
-                mask = start.mask | start.more(rule)
+        for rows, mask in self.visits(X, k, rule):
             counts[:, rows] = self._counts(mask)
         return counts
+
+    def count_shards(self, X: np.ndarray, k: int, rule: Rule) -> np.ndarray:
+        """Numbers of shards, shape (n,), that queries touch."""
+        if self.shards is None:
+            return np.ones(len(X), dtype=np.int64)
+        counts = np.empty(len(X), dtype=np.int64)
+        for rows, mask in self.visits(X, k, rule):
+            counts[rows] = self.shards.touched(mask).sum(axis=0)
+        return counts
+
+    def visits(
+        self, X: np.ndarray, k: int, rule: Rule
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Batches of queries, and the lists (n_lists, n) that they visit in the end."""
+        for rows in row_blocks(len(X), self.block):
+            predicted = self.predict(X[rows], rule.toll)
+            if rule.is_one_round:
+                yield rows, self.first(predicted[1], k, rule)
+            else:
+                start = self.begin(*predicted, k, rule)
+                yield rows, start.mask | start.more(rule)
 
     def _counts(self, mask: np.ndarray) -> np.ndarray:
         """Numbers of lists and of keys that visits come to."""
@@ -156,18 +184,38 @@ class Engine:
             cost if more is None else cost + self.lists.cost(more, self.block) + _ROUND
         )
 
-    def predict(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, X: np.ndarray, toll: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Directions of queries (n, d), and predicted scores of lists (n_lists, n)."""
         unit = directions(X)
-        return unit, self.scorer(unit).numpy()
+        return unit, self.tolled(self.scorer(unit).numpy(), toll)
 
-    def begin(self, unit: np.ndarray, scores: np.ndarray, k: int, rule: Rule) -> Start:
+    def tolled(self, scores: np.ndarray, toll: float) -> np.ndarray:
+        """Predicted scores of lists (n_lists, n), less a toll."""
+        free = self.shards is None or not toll
+        return scores if free else self.shards.tolled(scores, toll)
+
+    def begin(
+        self,
+        unit: np.ndarray,
+        scores: np.ndarray,
+        k: int,
+        rule: Rule,
+        n_jobs: int | None = None,
+    ) -> Start:
         """First round of a search, given what :meth:`predict` tells."""
         queries = self.lists.encode(unit)
         mask = self.first(scores, k, rule)
         least = np.full(len(unit), -np.inf, dtype=np.float32)
-        found = self.lists.search(queries, mask, least, k).k_best(least, k)
+        found = self._visit(queries, mask, least, k, n_jobs).k_best(least, k)
         return Start(unit, scores, mask, queries, found, least, k)
+
+    def _visit(self, queries, mask, least, k, n_jobs) -> Candidates:
+        """Keys of some lists that may be among the k best, shard by shard."""
+        if self.shards is None:
+            return self.lists.search(queries, mask, least, k)
+        return search_by_shard(self.lists, self.shards, queries, mask, least, k, n_jobs)
 
     def first(self, scores: np.ndarray, k: int, rule: Rule) -> np.ndarray:
         """First visits, with more of the best lists where all would not hold k keys."""

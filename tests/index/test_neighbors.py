@@ -418,15 +418,15 @@ def test_a_failed_fit_changes_nothing(problem, routers):
 
 
 def test_groups_apart_in_tuning_and_calibration(problem, routers, monkeypatch):
-    from sk_amips.index import _neighbors
+    from sk_amips.index import _calibrating
 
     seen = []
 
-    def watched(engine, X, *args, choose=_neighbors.choose_stop):
+    def watched(engine, X, *args, choose=_calibrating.choose_stop):
         seen.append(X)
         return choose(engine, X, *args)
 
-    monkeypatch.setattr(_neighbors, "choose_stop", watched)
+    monkeypatch.setattr(_calibrating, "choose_stop", watched)
     groups = np.repeat(np.arange(175), 4)
     found = AmortizedNeighbors(routers["net"], k=2, fallback=False, random_state=0)
     found.fit(held_out(problem), groups=groups)
