@@ -67,22 +67,25 @@ def at_random(sizes, n_shards, rng):
     return shards
 
 
-def by_centroids(partition, n_shards, seed):
+def by_centroids(partition, n_shards, seed, n_rounds=10):
     """Lists by k-means of the directions of their centroids, as far as there is room.
 
-    The lists that it matters for most come first.
+    Those that it matters for most come first; the means are moved after each round.
     """
     sizes, most = partition.sizes_, capacity(partition.sizes_, n_shards)
     rows = normalize(partition.centroids_)
     means = KMeans(n_shards, n_init=10, random_state=seed)
-    means.fit(rows, sample_weight=sizes)
-    near = rows @ normalize(means.cluster_centers_).T
-    first_two = np.sort(near, axis=1)[:, -2:]
-    shards, loads = np.empty(len(sizes), dtype=np.int64), np.zeros(n_shards)
-    for j in np.argsort(first_two[:, 0] - first_two[:, 1]):
-        able = np.flatnonzero(loads + sizes[j] <= most)
-        shards[j] = able[near[j, able].argmax()] if len(able) else loads.argmin()
-        loads[shards[j]] += sizes[j]
+    centers = means.fit(rows, sample_weight=sizes).cluster_centers_
+    for _ in range(n_rounds):
+        near = rows @ normalize(centers).T
+        first_two = np.sort(near, axis=1)[:, -2:]
+        shards, loads = np.empty(len(sizes), dtype=np.int64), np.zeros(n_shards)
+        for j in np.argsort(first_two[:, 0] - first_two[:, 1]):
+            able = np.flatnonzero(loads + sizes[j] <= most)
+            shards[j] = able[near[j, able].argmax()] if len(able) else loads.argmin()
+            loads[shards[j]] += sizes[j]
+        centers = np.zeros_like(centers)
+        np.add.at(centers, shards, rows * sizes[:, None])
     # Where a shard got nothing the numbers close up.
     return np.unique(shards, return_inverse=True)[1]
 

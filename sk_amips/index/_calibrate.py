@@ -320,6 +320,8 @@ def choose_stop(
 ) -> tuple[float | None, float | None]:
     """The share and the band with which a target takes the least work.
 
+    Where there are shards, in one round: another would ask them once more.
+
     Parameters
     ----------
     engine : Engine
@@ -345,7 +347,7 @@ def choose_stop(
         )
     share, _ = min(costs, key=costs.get)
     behind = np.sort(bar(scores, share) - scores, axis=None)
-    for n_first in _N_FIRST:
+    for n_first in _N_FIRST if engine.shards is None else ():
         band = float(behind[min(n_first * len(unit), len(behind)) - 1])
         start = engine.begin(unit, scores, k, ScoreStop(share, band))
         margin = enough(_of_two(start, lists), target_recall)

@@ -14,6 +14,7 @@ from ..exact._search import check_k
 from ..metrics._work import n_macs
 from ..training import noisy_queries
 from ._calibrate import calibrate, choose_stop, count_losses
+from ._engine import directions
 from ._gate import best_of_all, can_tell, candidates, names
 from ._held_out import two_uses
 from ._placement import place
@@ -146,12 +147,11 @@ class Calibrates:
             lists = self.partition_.labels_[best]
             tuned = calibrate(self._engine, X, lists, *stop)
             rule = tuned.likely_rule(self._target())
-        # Few queries visit few lists together by more than chance.
-        noisy = noisy_queries(self.keys_, _PLACING, COLD_NOISE, rng)
-        several = X, noisy if X_train is None else X_train, noisy
-        X = np.concatenate(several, dtype=noisy.dtype)
-        X = X[X.any(axis=1)][:_PLACING]
-        visits = self._engine.visits(X, self.k, rule)
+        several = [X] if X_train is None else [X, X_train[X_train.any(axis=1)]]
+        # Of few queries mere chance would say which lists go together.
+        several.append(noisy_queries(self.keys_, _PLACING, COLD_NOISE, rng))
+        unit = np.concatenate([directions(some) for some in several if len(some)])
+        visits = self._engine.visits(unit[:_PLACING], self.k, rule)
         return np.concatenate([mask for _, mask in visits], axis=1)
 
     def _calibrate(self, tuning, held_out, k, stop) -> None:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from .._validation import row_blocks
 from ..exact._rescore import pair_scores
-from ._by_shard import search_by_shard
 from ._code_lists import CodeLists
 from ._found import Candidates, best_of, kth_largest
 from ._queries import Queries
@@ -40,6 +39,12 @@ class Found(NamedTuple):
 
     scores: np.ndarray
     indices: np.ndarray
+
+    @classmethod
+    def of_zero(cls, X: np.ndarray, k: int) -> Found:
+        """What is found if all queries are zero: to such all keys are equal."""
+        scores = np.zeros((len(X), k), dtype=X.dtype)
+        return cls(scores, np.tile(np.arange(k), (len(X), 1)))
 
 
 @dataclass
@@ -115,9 +120,7 @@ class Engine:
         # Queries of a batch.
         self.block = max(1, min(BLOCK, _SCORES // len(self.sizes)))
 
-    def search(
-        self, X: np.ndarray, k: int, rule: Rule, n_jobs: int | None = None
-    ) -> Found:
+    def search(self, X: np.ndarray, k: int, rule: Rule) -> Found:
         """K best keys of the lists that a rule has some queries visit.
 
         Parameters
@@ -126,14 +129,12 @@ class Engine:
             Queries, none of them zero.
         k : int
         rule : Rule
-        n_jobs : int or None, default=None
-            Shards searched at the same time.
         """
-        start = self.begin(*self.predict(X, rule.toll), k, rule, n_jobs)
+        start = self.begin(*self.predict(X, rule.toll), k, rule)
         found, least = start.found, start.least
         more = start.more(rule)
         if more is not None:
-            other = self._visit(start.queries, more, least, k, n_jobs)
+            other = self.lists.search(start.queries, more, least, k)
             found = found.add(other).k_best(least, k)
         exact = pair_scores(self.keys, X, found.key, found.query)
         scores, indices = best_of(found.query, found.key, exact, k, len(X))
@@ -196,26 +197,13 @@ class Engine:
         free = self.shards is None or not toll
         return scores if free else self.shards.tolled(scores, toll)
 
-    def begin(
-        self,
-        unit: np.ndarray,
-        scores: np.ndarray,
-        k: int,
-        rule: Rule,
-        n_jobs: int | None = None,
-    ) -> Start:
+    def begin(self, unit: np.ndarray, scores: np.ndarray, k: int, rule: Rule) -> Start:
         """First round of a search, given what :meth:`predict` tells."""
         queries = self.lists.encode(unit)
         mask = self.first(scores, k, rule)
         least = np.full(len(unit), -np.inf, dtype=np.float32)
-        found = self._visit(queries, mask, least, k, n_jobs).k_best(least, k)
+        found = self.lists.search(queries, mask, least, k).k_best(least, k)
         return Start(unit, scores, mask, queries, found, least, k)
-
-    def _visit(self, queries, mask, least, k, n_jobs) -> Candidates:
-        """Keys of some lists that may be among the k best, shard by shard."""
-        if self.shards is None:
-            return self.lists.search(queries, mask, least, k)
-        return search_by_shard(self.lists, self.shards, queries, mask, least, k, n_jobs)
 
     def first(self, scores: np.ndarray, k: int, rule: Rule) -> np.ndarray:
         """First visits, with more of the best lists where all would not hold k keys."""

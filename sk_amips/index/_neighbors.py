@@ -24,7 +24,7 @@ from ._faiss_lists import FaissLists
 from ._held_out import fitted_routers, noisy_keys
 from ._list_scores import list_scorer
 from ._report import work_report
-from ._searching import SearchesKeys
+from ._sharded import SearchesShards
 from ._shards import checked_shards, shards_or_none
 from ._stored import lists_state, restored_engine
 
@@ -34,7 +34,7 @@ __all__ = ["AmortizedNeighbors"]
 _MEASURED = 512
 
 
-class AmortizedNeighbors(MetaEstimatorMixin, Calibrates, SearchesKeys):
+class AmortizedNeighbors(MetaEstimatorMixin, Calibrates, SearchesShards):
     """Search keys in lists, visited in a router's order until a recall is reached.
 
     A router predicts for every query the best score in each list of keys. Lists are
@@ -82,10 +82,10 @@ class AmortizedNeighbors(MetaEstimatorMixin, Calibrates, SearchesKeys):
         number of keys where the lists allow it. An array has the shard of each list,
         from 0 on. None is one shard. A list of a shard that is not touched yet has to
         be predicted better, by a toll that spares most shards for a tenth more
-        multiply-accumulates at most.
+        multiply-accumulates at most. See :meth:`shard` and :meth:`search_by_shard`.
     n_jobs : int or None, default=None
-        Batches of queries searched at the same time, by threads of joblib; of a single
-        batch, shards.
+        Batches of queries searched at the same time, by threads of joblib, or shards
+        asked by :meth:`search_by_shard`.
     random_state : int, RandomState instance or None, default=None
         Of the split into training and calibration queries.
 
@@ -293,6 +293,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, Calibrates, SearchesKeys):
         tuning, held_out = self._with_best(X_cal, groups, self.k, rng)
         stop, gate = self._gate(routers, tuning, X_train)
         self._place(shards, tuning, stop, X_train, rng)
+        if self._engine.shards is not None:
+            stop = self._stop(tuning, self.k)
         self.calibrations_ = {}
         if self.k > 1:
             self._calibrate(tuning, held_out, 1, self._stop(tuning, 1))

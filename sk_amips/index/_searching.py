@@ -168,51 +168,6 @@ class SearchesKeys(Saveable, BaseEstimator):
         """
         return tuple(self._count("count_visits", X, k, target_recall, n_probe))
 
-    def shards_touched(self, X, k=None, *, target_recall=None, n_probe=None):
-        """Count the shards that a search asks.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries.
-        k : int, default=None
-            As in :meth:`search`.
-        target_recall : float, default=None
-            As in :meth:`search`.
-        n_probe : int, default=None
-            As in :meth:`search`.
-
-        Returns
-        -------
-        n_shards : ndarray of shape (n_queries,), dtype int64
-            Shards with a list that is visited, in one round or the other; none for a
-            zero query.
-        """
-        return self._count("count_shards", X, k, target_recall, n_probe)
-
-    def shard_rows(self, shard: int) -> np.ndarray:
-        """Rows of the keys that a shard needs to serve its lists.
-
-        Parameters
-        ----------
-        shard : int
-            One of ``shards_``.
-
-        Returns
-        -------
-        rows : ndarray of shape (n_keys_of_shard,), dtype int64
-            Rows of ``keys``, ascending. Each key is on one shard.
-
-        Raises
-        ------
-        ValueError
-            If there is no such shard.
-        """
-        check_is_fitted(self)
-        last = int(self.shards_.max())
-        check_scalar(shard, "shard", Integral, min_val=0, max_val=last)
-        return np.flatnonzero(self.shards_[self.partition_.labels_] == shard)
-
     def predict_recall(self, *, max_lists=None, max_keys=None, k=None) -> float:
         """Predict the recall@k that a budget alone would reach.
 
@@ -306,14 +261,9 @@ class SearchesKeys(Saveable, BaseEstimator):
         rule, k = self._rule(k, target_recall, n_probe)
         size = self._engine.block
         some = np.flatnonzero(X.any(axis=1))
-        n = len(X)
-        if len(some) == n <= size:
-            return self._engine.search(X, k, rule, self.n_jobs)
-        found = Found(
-            np.zeros((n, k), dtype=X.dtype),
-            # To a zero query all keys are equal.
-            np.tile(np.arange(k), (n, 1)),
-        )
+        if len(some) == len(X) <= size:
+            return self._engine.search(X, k, rule)
+        found = Found.of_zero(X, k)
 
         def fill(block: slice) -> None:
             rows = some[block]

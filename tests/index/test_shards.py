@@ -6,7 +6,6 @@ from sklearn.base import clone
 
 import sk_amips
 from sk_amips import AmortizedNeighbors, CentroidRouter
-from sk_amips.index import _calibrating
 from sk_amips.index._placement import capacity
 from sk_amips.index._shards import Shards
 from sk_amips.persistence import InvalidFileError
@@ -17,12 +16,6 @@ N_LISTS = 30
 def index(problem, router, **params):
     defaults = {"random_state": 0, "fallback": False, "k": 5, "target_recall": 0.9}
     return AmortizedNeighbors(router, **(defaults | params)).fit(problem.log[700:])
-
-
-@pytest.fixture
-def free(monkeypatch):
-    """Let no shard take a toll."""
-    monkeypatch.setattr(_calibrating, "choose_toll", lambda *args: 0.0)
 
 
 def test_touched_and_tolled(rng):
@@ -42,30 +35,6 @@ def test_touched_and_tolled(rng):
     np.testing.assert_array_equal(shards.tolled(scores, 0.0), scores)
 
 
-@pytest.mark.parametrize("router", ["centroid", "net"])
-@pytest.mark.parametrize(
-    "params",
-    [
-        {},
-        {"k": 1},
-        {"target_recall": None},
-        {"target_recall": None, "n_probe": 4},
-        {"max_lists": 3},
-        {"n_jobs": 2},
-    ],
-)
-@pytest.mark.usefixtures("free")
-def test_results_are_those_without_shards(problem, routers, router, params):
-    one = index(problem, routers[router], **params)
-    several = index(problem, routers[router], shards=7, **params)
-    np.testing.assert_array_equal(several.shards_ >= 0, one.shards_ == 0)
-    for X in (problem.test, problem.test[:1], problem.test[[3, 5]] * [[1], [0]]):
-        for found, expected in zip(several.search(X), one.search(X), strict=True):
-            np.testing.assert_array_equal(found, expected)
-        for found, expected in zip(several.visited(X), one.visited(X), strict=True):
-            np.testing.assert_array_equal(found, expected)
-
-
 def test_results_with_a_toll_are_the_best_keys_of_the_lists_visited(problem, routers):
     found = index(problem, routers["net"], shards=6)
     assert found.calibrations_[5].toll > 0
@@ -82,29 +51,27 @@ def test_results_with_a_toll_are_the_best_keys_of_the_lists_visited(problem, rou
 
 @pytest.mark.parametrize("lists", ["pqfastscan", "rabitq"])
 def test_compressed_lists_on_shards(problem, routers, lists):
-    """Each shard re-ranks its own, so that no fewer are found."""
     found = index(problem, routers["net"], lists=lists, shards=5)
     assert found.score(problem.test) >= 0.9 - 0.04
     n_shards = found.shards_touched(problem.test)
     assert 1 <= n_shards.min() < n_shards.max() <= 5
 
 
-@pytest.mark.parametrize("band", [None, 0.0])
-def test_shards_touched_by_counting(problem, routers, band, monkeypatch):
-    """In one round or two."""
-    monkeypatch.setattr(_calibrating, "choose_stop", lambda *args: (1.0, band))
-    found = index(problem, routers["net"], shards=9)
+@pytest.mark.parametrize("target", [0.9, None])
+def test_shards_touched_by_counting(problem, routers, target):
+    """In one round, or in two where results are exact."""
+    found = index(problem, routers["net"], shards=9, target_recall=target)
     X = np.concatenate([problem.test, np.zeros((1, 16), np.float32)])
     rule, k = found._rule(5, None, None)
-    assert rule.is_one_round == (band is None)
+    assert rule.is_one_round == (target is not None)
     start = found._engine.begin(*found._engine.predict(X[:-1], rule.toll), k, rule)
-    mask = start.mask if band is None else start.mask | start.more(rule)
+    mask = start.mask if target is not None else start.mask | start.more(rule)
     expected = [len(set(found.shards_[row])) for row in mask.T]
     touched = found.shards_touched(X)
     np.testing.assert_array_equal(touched[:-1], expected)
     assert touched[-1] == 0
     assert touched.dtype == np.int64
-    assert found.report_["toll"] == rule.toll
+    assert found.report_["toll"] == found.calibrations_[5].toll
     assert 1 <= found.report_["shards_touched"] <= 9
     np.testing.assert_array_equal(found.shards_touched(X, n_probe=N_LISTS)[:-1], 9)
 
