@@ -123,6 +123,17 @@ def test_without_queries_that_choose(problem, routers):
     assert found.calibrations_[1].toll == 0
 
 
+def test_calibrated_anew_for_another_k(problem, routers):
+    """With a toll and one round of its own, over the same shards."""
+    found = index(problem, routers["net"], shards=5)
+    before = found.shards_.copy()
+    found.calibrate(problem.log[700:], k=9)
+    np.testing.assert_array_equal(found.shards_, before)
+    assert found.calibrations_[9].toll > 0
+    assert found._rule(9, 0.9, None)[0].is_one_round
+    assert found.shards_touched(problem.test, k=9).mean() < 5
+
+
 @pytest.mark.parametrize("lists", ["flat", "pqfastscan"])
 def test_saved_and_pickled(problem, routers, lists, tmp_path):
     found = index(problem, routers["net"], shards=6, lists=lists)
