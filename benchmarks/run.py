@@ -129,6 +129,12 @@ JOBS = (
         figure=True,
     ),
     Job("neighbors-squad_nqg", "squad_nqg", None, "docs/neighbors.md", figure=True),
+    Job(
+        "sharding",
+        "",
+        "--sets phenotypes-small --n-seeds 1 --epochs 3",
+        "docs/guide/large_data.md",
+    ),
     Job("saving", "", "--n-keys 10000", "docs/guide/saving.md", cache=False),
     Job("speed", "", "predict", "docs/speed.md", cache=False),
     Job(

@@ -57,6 +57,9 @@ class Calibration:  # numpydoc ignore=PR02
         Number of lists ahead of the key's in the order of predicted scores.
     n_keys : ndarray of shape (n, k), dtype int64
         Keys in these lists and its own.
+    toll : float, default=0.0
+        What the lists of a shard have to be predicted better by, unless the list
+        predicted best is there. Margins are about predictions less this; ranks are not.
 
     References
     ----------
@@ -83,6 +86,7 @@ class Calibration:  # numpydoc ignore=PR02
     critical: np.ndarray
     rank: np.ndarray
     n_keys: np.ndarray
+    toll: float = 0.0
 
     def __post_init__(self):
         # Once, and not for every search.
@@ -163,15 +167,15 @@ class Calibration:  # numpydoc ignore=PR02
             What says which lists a query visits.
         """
         if self.band is not None:
-            return ScoreStop(self.share, self.band)
+            return ScoreStop(self.share, self.band, toll=self.toll)
         return self.likely_rule(target_recall)
 
     def _rule_at(self, margin: float) -> Rule:
         if self.share is None:
-            return probes(margin)
+            return probes(margin, self.toll)
         if self.band is None:
-            return ScoreStop(self.share, band=margin)
-        return ScoreStop(self.share, self.band, margin)
+            return ScoreStop(self.share, band=margin, toll=self.toll)
+        return ScoreStop(self.share, self.band, margin, self.toll)
 
     def lose(self, lost: np.ndarray) -> Calibration:
         """The same, if the lists lose some keys.
@@ -196,6 +200,7 @@ def calibrate(
     best_lists: np.ndarray,
     share: float | None,
     band: float | None,
+    toll: float = 0.0,
 ) -> Calibration:
     """Critical margins of queries.
 
@@ -208,6 +213,8 @@ def calibrate(
         Lists of the k best keys.
     share, band : float or None
         See :class:`Calibration`.
+    toll : float, default=0.0
+        See :class:`Calibration`.
     """
     critical = np.empty(best_lists.shape, dtype=np.float32)
     rank = np.empty(best_lists.shape, dtype=np.int64)
@@ -218,6 +225,7 @@ def calibrate(
         order = ranking(scores)
         place = by_list(order, np.arange(len(order))[:, None])
         rank[rows] = place[lists, query].T
+        scores = engine.tolled(scores, toll)
         if share is None:
             critical[rows] = _of_probes(engine, scores, lists)
         elif band is None:
@@ -228,7 +236,7 @@ def calibrate(
             critical[rows] = _of_two(start, lists)
         through = np.cumsum(engine.sizes[order], axis=0)
         n_keys[rows] = through[rank[rows].T, query].T
-    return Calibration(share, band, critical, rank, n_keys)
+    return Calibration(share, band, critical, rank, n_keys, toll)
 
 
 def _of_probes(engine, scores, lists) -> np.ndarray:
@@ -312,6 +320,8 @@ def choose_stop(
 ) -> tuple[float | None, float | None]:
     """The share and the band with which a target takes the least work.
 
+    Where there are shards, in one round: another would ask them once more.
+
     Parameters
     ----------
     engine : Engine
@@ -337,7 +347,7 @@ def choose_stop(
         )
     share, _ = min(costs, key=costs.get)
     behind = np.sort(bar(scores, share) - scores, axis=None)
-    for n_first in _N_FIRST:
+    for n_first in _N_FIRST if engine.shards is None else ():
         band = float(behind[min(n_first * len(unit), len(behind)) - 1])
         start = engine.begin(unit, scores, k, ScoreStop(share, band))
         margin = enough(_of_two(start, lists), target_recall)
@@ -348,10 +358,10 @@ def choose_stop(
     return min(costs, key=costs.get)
 
 
-def probes(margin: float) -> FixedProbes:
+def probes(margin: float, toll: float = 0.0) -> FixedProbes:
     """The rule that visits lists which so many others are ahead of."""
     # Of more lists than there are, all are visited.
-    return FixedProbes(int(np.clip(margin, 0, 2**31)) + 1)
+    return FixedProbes(int(np.clip(margin, 0, 2**31)) + 1, toll)
 
 
 def enough(critical: np.ndarray, target_recall: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from ._code_lists import CodeLists
 from ._found import Candidates, best_of, kth_largest
 from ._queries import Queries
 from ._rules import Rule, by_list, ranking
+from ._shards import Shards
 
 __all__ = ["BLOCK", "Engine", "Found", "Start", "directions"]
 
@@ -39,6 +40,12 @@ class Found(NamedTuple):
     scores: np.ndarray
     indices: np.ndarray
 
+    @classmethod
+    def of_zero(cls, X: np.ndarray, k: int) -> Found:
+        """What is found if all queries are zero: to such all keys are equal."""
+        scores = np.zeros((len(X), k), dtype=X.dtype)
+        return cls(scores, np.tile(np.arange(k), (len(X), 1)))
+
 
 @dataclass
 class Start:
@@ -49,7 +56,7 @@ class Start:
     unit : ndarray of shape (n, d), dtype float32
         Directions of the queries.
     scores : ndarray of shape (n_lists, n), dtype float32
-        Predicted scores of the lists.
+        Predicted scores of the lists, less a toll.
     mask : ndarray of shape (n_lists, n), dtype bool
         Lists visited.
     queries : object
@@ -91,14 +98,21 @@ class Engine:
     lists : CodeLists or FaissLists
     scorer : callable
         From unit queries (n, d) to the scores of lists, (n_lists, n).
+    shards : Shards or None, default=None
+        Where the lists are; None: all in one place.
     """
 
     def __init__(
-        self, keys: np.ndarray, lists: CodeLists, scorer: Callable[[np.ndarray], Tensor]
+        self,
+        keys: np.ndarray,
+        lists: CodeLists,
+        scorer: Callable[[np.ndarray], Tensor],
+        shards: Shards | None = None,
     ):
         self.keys = keys
         self.lists = lists
         self.scorer = scorer
+        self.shards = shards
         self.sizes = lists.partition.sizes_
         # Whole numbers that float32 holds, unless there are too many keys.
         dtype = np.float32 if len(keys) < 2**24 else np.float64
@@ -116,7 +130,7 @@ class Engine:
         k : int
         rule : Rule
         """
-        start = self.begin(*self.predict(X), k, rule)
+        start = self.begin(*self.predict(X, rule.toll), k, rule)
         found, least = start.found, start.least
         more = start.more(rule)
         if more is not None:
@@ -129,15 +143,30 @@ class Engine:
     def count_visits(self, X: np.ndarray, k: int, rule: Rule) -> np.ndarray:
         """Numbers of lists and of keys, shape (2, n), that queries visit."""
         counts = np.empty((2, len(X)), dtype=np.int64)
-        for rows in row_blocks(len(X), self.block):
-            predicted = self.predict(X[rows])
-            if rule.is_one_round:
-                mask = self.first(predicted[1], k, rule)
-            else:
-                start = self.begin(*predicted, k, rule)
-                mask = start.mask | start.more(rule)
+        for rows, mask in self.visits(X, k, rule):
             counts[:, rows] = self._counts(mask)
         return counts
+
+    def count_shards(self, X: np.ndarray, k: int, rule: Rule) -> np.ndarray:
+        """Numbers of shards, shape (n,), that queries touch."""
+        if self.shards is None:
+            return np.ones(len(X), dtype=np.int64)
+        counts = np.empty(len(X), dtype=np.int64)
+        for rows, mask in self.visits(X, k, rule):
+            counts[rows] = self.shards.touched(mask).sum(axis=0)
+        return counts
+
+    def visits(
+        self, X: np.ndarray, k: int, rule: Rule
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Batches of queries, and the lists (n_lists, n) that they visit in the end."""
+        for rows in row_blocks(len(X), self.block):
+            predicted = self.predict(X[rows], rule.toll)
+            if rule.is_one_round:
+                yield rows, self.first(predicted[1], k, rule)
+            else:
+                start = self.begin(*predicted, k, rule)
+                yield rows, start.mask | start.more(rule)
 
     def _counts(self, mask: np.ndarray) -> np.ndarray:
         """Numbers of lists and of keys that visits come to."""
@@ -156,10 +185,17 @@ class Engine:
             cost if more is None else cost + self.lists.cost(more, self.block) + _ROUND
         )
 
-    def predict(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(
+        self, X: np.ndarray, toll: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Directions of queries (n, d), and predicted scores of lists (n_lists, n)."""
         unit = directions(X)
-        return unit, self.scorer(unit).numpy()
+        return unit, self.tolled(self.scorer(unit).numpy(), toll)
+
+    def tolled(self, scores: np.ndarray, toll: float) -> np.ndarray:
+        """Predicted scores of lists (n_lists, n), less a toll."""
+        free = self.shards is None or not toll
+        return scores if free else self.shards.tolled(scores, toll)
 
     def begin(self, unit: np.ndarray, scores: np.ndarray, k: int, rule: Rule) -> Start:
         """First round of a search, given what :meth:`predict` tells."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import copy
 from numbers import Integral, Real
 from typing import ClassVar
@@ -17,29 +16,25 @@ from sklearn.utils.validation import check_is_fitted
 from .._samples import checked_groups
 from ..exact._search import check_k
 from ._bounds import ListBounds
-from ._calibrate import calibrate, choose_stop, count_losses
+from ._calibrating import Calibrates
 from ._code_lists import CodeLists
 from ._engine import Engine, directions
 from ._export import to_faiss
 from ._faiss_lists import FaissLists
-from ._gate import best_of_all, can_tell, candidates, names
-from ._held_out import fitted_routers, noisy_keys, two_uses
+from ._held_out import fitted_routers, noisy_keys
 from ._list_scores import list_scorer
 from ._report import work_report
-from ._searching import SearchesKeys
+from ._sharded import SearchesShards
+from ._shards import checked_shards, shards_or_none
 from ._stored import lists_state, restored_engine
 
 __all__ = ["AmortizedNeighbors"]
 
-# The stop where no query is left to choose by: one round, within a margin of the best.
-_STOP = 1.0, None
-# Recall that calibration and report are about where none is asked for.
-_TARGET = 0.95
 # Queries by which errors of codes are measured.
 _MEASURED = 512
 
 
-class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
+class AmortizedNeighbors(MetaEstimatorMixin, Calibrates, SearchesShards):
     """Search keys in lists, visited in a router's order until a recall is reached.
 
     A router predicts for every query the best score in each list of keys. Lists are
@@ -81,8 +76,16 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         Share of the queries of :meth:`fit`, or of their groups, that is held out to
         choose and to calibrate, if the router is not fitted yet; all of them do where
         it is. "auto" is a tenth, of few queries 500 and at most a third.
+    shards : int, array-like of shape (n_partitions,) or None, default=None
+        Number of shards, for keys that no one machine holds: :meth:`fit` places whole
+        lists on them, so that queries touch few, none with more than 1.1 times the mean
+        number of keys where the lists allow it. An array has the shard of each list,
+        from 0 on. None is one shard. A list of a shard that is not touched yet has to
+        be predicted better, by a toll that spares most shards for a tenth more
+        multiply-accumulates at most. See :meth:`shard` and :meth:`search_by_shard`.
     n_jobs : int or None, default=None
-        Batches of queries searched at the same time, by threads of joblib.
+        Batches of queries searched at the same time, by threads of joblib, or shards
+        asked by :meth:`search_by_shard`.
     random_state : int, RandomState instance or None, default=None
         Of the split into training and calibration queries.
 
@@ -97,6 +100,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         The keys, by reference.
     partition_ : Partition
         The lists.
+    shards_ : ndarray of shape (n_partitions,), dtype int64
+        Shard of each list.
     calibrations_ : dict of int to Calibration
         By the number of keys wanted; see :meth:`calibrate`.
     report_ : dict
@@ -164,6 +169,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             Interval(Real, 0, 1, closed="neither"),
             StrOptions({"auto"}),
         ],
+        "shards": [Interval(Integral, 1, None, closed="left"), "array-like", None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
@@ -184,6 +190,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         max_keys=None,
         fallback=True,
         calibration_fraction="auto",
+        shards=None,
         n_jobs=None,
         random_state=None,
     ):
@@ -196,6 +203,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         self.max_keys = max_keys
         self.fallback = fallback
         self.calibration_fraction = calibration_fraction
+        self.shards = shards
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -229,8 +237,8 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         ------
         ValueError
             If ``n_probe`` comes with ``target_recall``, ``k`` is larger than the number
-            of keys, no query is left to calibrate on, or several routers do not have
-            the same keys and, fitted, the same lists.
+            of keys, no query is left to calibrate on, several routers do not have the
+            same keys and, fitted, the same lists, or ``shards`` do not fit the lists.
         """
         twin = copy(self)
         twin._fit(X, groups, X_cal)
@@ -268,6 +276,7 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         router = routers[0]
         keys, partition = router.keys_, router.partition_
         check_k(self.k, len(keys))
+        shards = checked_shards(self.shards, partition.n_partitions)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if self.lists == "flat":
             lists = CodeLists(keys, partition, router.key_norms_.max)
@@ -283,10 +292,13 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
         self._bounds = ListBounds(keys, partition) if self._is_exact() else None
         tuning, held_out = self._with_best(X_cal, groups, self.k, rng)
         stop, gate = self._gate(routers, tuning, X_train)
+        self._place(shards, tuning, stop, X_train, rng)
+        if self._engine.shards is not None:
+            stop = self._stop(tuning, self.k)
         self.calibrations_ = {}
         if self.k > 1:
-            self._calibrate(held_out, 1, self._stop(tuning, 1))
-        self._calibrate(held_out, self.k, stop)
+            self._calibrate(tuning, held_out, 1, self._stop(tuning, 1))
+        self._calibrate(tuning, held_out, self.k, stop)
         queries, best = held_out
         work = work_report(
             self._engine,
@@ -298,122 +310,6 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
             is_new=X_train is not None,
         )
         self.report_ = work | gate
-
-    @_fit_context(prefer_skip_nested_validation=False)
-    def calibrate(self, X, *, k=None, groups=None):
-        """Calibrate anew on other queries, or for another number of keys.
-
-        Router, lists and ``report_`` stay as they are, also after a start without a
-        log: where the first queries have come in, another :meth:`fit` learns from them,
-        and compares routers by them.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_queries, n_features)
-            Queries that the router has not learned from, and that are like those to be
-            searched.
-        k : int, default=None
-            Number of keys wanted; None: that of the constructor, and fewer.
-        groups : array-like of shape (n_queries,), default=None
-            Source of each query. Those of one group are never split between choosing
-            the stop and calibrating it; with one group a stop is not chosen.
-
-        Returns
-        -------
-        self : object
-            The index, with another entry of ``calibrations_``.
-        """
-        X = self._check_queries(X)
-        if k is None:  # all that rest on other queries
-            some = sorted({self.k, *(k for k in self.calibrations_ if k <= self.k)})
-        else:
-            check_k(k, len(self.keys_))
-            some = [k]
-        groups = checked_groups(groups, X)
-        rng = check_random_state(self.random_state)
-        tuning, held_out = self._with_best(X, groups, max(some), rng)
-        for k in some:
-            self._calibrate(held_out, k, self._stop(tuning, k))
-        return self
-
-    def _with_best(self, X, groups, k, rng):
-        """Queries to choose by, and others to calibrate on, each with k best keys."""
-        some = X.any(axis=1)
-        if not some.any():
-            raise ValueError("There is no query to calibrate on but zero ones.")
-        X, groups = X[some], None if groups is None else groups[some]
-        tuning, calibrating = two_uses(X, groups, rng)
-        _, best = self.router_._top_k(X, k)
-        return (X[tuning], best[tuning]), (X[calibrating], best[calibrating])
-
-    def _gate(self, routers, tuning, X_train) -> tuple[tuple, dict]:
-        """Take the router that pays most: its stop, and what to report."""
-        X, best = tuning
-        called = names(routers)
-        gate = {"chosen": called[0], "candidates": {}, "n_tuning": len(X)}
-        if not (self._is_same_for_all() and can_tell(routers, len(X))):
-            return self._stop(tuning, self.k), gate
-        if len(routers) == 1 and not self.fallback:
-            return self._stop(tuning, self.k), gate
-        tried = candidates(
-            routers,
-            self._engine,
-            X,
-            self.partition_.labels_[best],
-            self._target(),
-            simpler=self.fallback,
-            bounds=self._bounds,
-            X_train=X_train,
-        )
-        mine = best_of_all({name: tried[name] for name in called})
-        chosen = best_of_all(tried)
-        one = tried[chosen]
-        self.learned_router_ = tried[mine].router
-        if chosen not in called:
-            asked = f"a recall of {self.target_recall}"
-            warnings.warn(
-                f"The {type(self.learned_router_).__name__} takes "
-                f"{tried[mine].macs:.3g} multiply-accumulates a query for "
-                f"{'exact results' if self._is_exact() else asked}, "
-                f"{type(one.router).__name__} {one.macs:.3g}: the index uses the "
-                "latter.",
-                stacklevel=5,
-            )
-        self.router_, self._engine = one.router, one.engine
-        work = {name: other.work() for name, other in tried.items()}
-        return one.stop, gate | {"chosen": chosen, "candidates": work}
-
-    def _is_same_for_all(self) -> bool:
-        """Whether what is found does not depend on the router, only the work does."""
-        promised = self.target_recall is not None or self._is_exact()
-        return promised and self.max_lists is None and self.max_keys is None
-
-    def _calibrate(self, held_out, k, stop) -> None:
-        """Set the calibration for k keys."""
-        X, best = held_out
-        best = best[:, :k]
-        calibration = calibrate(self._engine, X, self.partition_.labels_[best], *stop)
-        if self.lists != "flat":
-            calibration = count_losses(
-                self._engine, X, best, calibration, self._target()
-            )
-        self.calibrations_[k] = calibration
-        promised = self.target_recall is not None and k == self.k
-        if promised and calibration.margin(self.target_recall) == np.inf:
-            warnings.warn(
-                f"A recall of {self.target_recall} cannot be promised with {len(X)} "
-                f"calibration queries and {self.lists!r} lists: searches that ask for "
-                "it will visit all lists.",
-                stacklevel=5,
-            )
-
-    def _stop(self, tuning, k) -> tuple:
-        """The stop for k keys that takes the least work."""
-        X, best = tuning
-        if not len(X):
-            return _STOP
-        lists = self.partition_.labels_[best[:, :k]]
-        return choose_stop(self._engine, X, lists, self._target())
 
     @property
     def query_map_(self):
@@ -466,13 +362,13 @@ class AmortizedNeighbors(MetaEstimatorMixin, SearchesKeys):
     def _restore(self, state: dict) -> None:
         super()._restore(state)
         if "router_" in state:
+            if not hasattr(self, "shards_"):  # of releases without shards
+                self.shards_ = np.zeros(self.partition_.n_partitions, dtype=np.int64)
             self._engine = restored_engine(self.router_, self._lists)
+            self._engine.shards = shards_or_none(self.shards_)
             bounded = self._is_bounded
             self._bounds = ListBounds(self.keys_, self.partition_) if bounded else None
             del self._lists, self._is_bounded
-
-    def _target(self) -> float:
-        return _TARGET if self.target_recall is None else self.target_recall
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "report_")

@@ -53,7 +53,7 @@ def work_report(
     spared = base["macs"] - ours["macs"]
     spent = _learning_macs(engine.keys, router)
     pays_back = spared > 0 and is_new
-    return {
+    report = {
         "k": k,
         "target_recall": target_recall,
         "n_calibration": len(X),
@@ -67,6 +67,10 @@ def work_report(
         "worth_it": spared > 0,
         "break_even": math.ceil(spent / spared) if pays_back else None,
     }
+    if engine.shards is not None:
+        touched = engine.count_shards(X, k, calibration.rule(target_recall))
+        report |= {"shards_touched": float(touched.mean()), "toll": calibration.toll}
+    return report
 
 
 def _work(engine: Engine, X: np.ndarray, k: int, rule: Rule, router_macs: int) -> dict:

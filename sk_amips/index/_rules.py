@@ -27,7 +27,16 @@ __all__ = [
 
 
 class Rule(ABC):
-    """Visits in one or two rounds, as masks of shape (n_lists, n_queries)."""
+    """Visits in one or two rounds, as masks of shape (n_lists, n_queries).
+
+    Attributes
+    ----------
+    toll : float
+        What a shard has to be worth more, unless it has the best list; the predicted
+        scores that a rule is given have been lowered by it. See ``Shards.tolled``.
+    """
+
+    toll: float = 0.0
 
     @property
     def is_one_round(self) -> bool:
@@ -48,6 +57,7 @@ class FixedProbes(Rule):
     """Equally many lists for every query."""
 
     n_probe: int
+    toll: float = 0.0
 
     def first(self, scores):
         return first_lists(scores, self.n_probe)
@@ -68,11 +78,14 @@ class ScoreStop(Rule):
     margin : float
         Others follow where their predicted score, raised by this, reaches the k-th best
         score found in the first ones; -inf: none does.
+    toll : float
+        See :class:`Rule`.
     """
 
     share: float
     band: float
     margin: float = -np.inf
+    toll: float = 0.0
 
     def first(self, scores):
         mask = bar(scores, self.share) - scores <= np.float32(self.band)
@@ -97,6 +110,10 @@ class BoundStop(Rule):
 
     first_rule: Rule
     bounds: ListBounds
+
+    @property
+    def toll(self):
+        return self.first_rule.toll
 
     @property
     def is_one_round(self):
@@ -127,6 +144,10 @@ class Budget(Rule):
     max_lists: int | None
     max_keys: int | None
     sizes: np.ndarray
+
+    @property
+    def toll(self):
+        return 0.0 if self.rule is None else self.rule.toll
 
     @property
     def is_one_round(self):

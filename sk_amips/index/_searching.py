@@ -167,14 +167,7 @@ class SearchesKeys(Saveable, BaseEstimator):
         n_lists, n_keys : ndarray of shape (n_queries,), dtype int64
             Lists visited for each query, and keys in them; none for a zero query.
         """
-        X = self._check_queries(X)
-        k = self.k if k is None else k
-        check_k(k, len(self.keys_))
-        rule, k = self._rule(k, target_recall, n_probe)
-        some = X.any(axis=1)
-        counts = np.zeros((2, len(X)), dtype=np.int64)
-        counts[:, some] = self._engine.count_visits(X[some], k, rule)
-        return tuple(counts)
+        return tuple(self._count("count_visits", X, k, target_recall, n_probe))
 
     def predict_recall(self, *, max_lists=None, max_keys=None, k=None) -> float:
         """Predict the recall@k that a budget alone would reach.
@@ -252,19 +245,26 @@ class SearchesKeys(Saveable, BaseEstimator):
             rule = Budget(rule, self.max_lists, self.max_keys, self.partition_.sizes_)
         return rule, k
 
+    def _count(self, what: str, X, k, target_recall, n_probe) -> np.ndarray:
+        """Counts of the engine for each query, zeros for zero ones."""
+        X = self._check_queries(X)
+        k = self.k if k is None else k
+        check_k(k, len(self.keys_))
+        rule, k = self._rule(k, target_recall, n_probe)
+        some = X.any(axis=1)
+        found = getattr(self._engine, what)(X[some], k, rule)
+        counts = np.zeros((*found.shape[:-1], len(X)), dtype=np.int64)
+        counts[..., some] = found
+        return counts
+
     def _search(self, X, k, target_recall, n_probe) -> Found:
         check_k(k, len(self.keys_))
         rule, k = self._rule(k, target_recall, n_probe)
         size = self._engine.block
         some = np.flatnonzero(X.any(axis=1))
-        n = len(X)
-        if len(some) == n <= size:
+        if len(some) == len(X) <= size:
             return self._engine.search(X, k, rule)
-        found = Found(
-            np.zeros((n, k), dtype=X.dtype),
-            # To a zero query all keys are equal.
-            np.tile(np.arange(k), (n, 1)),
-        )
+        found = Found.of_zero(X, k)
 
         def fill(block: slice) -> None:
             rows = some[block]

@@ -28,7 +28,7 @@ def partition(labels, centroids) -> Partition:
     return Partition(labels, centroids)
 
 
-def calibration(share, band, critical, rank, n_keys) -> Calibration:
+def calibration(share, band, critical, rank, n_keys, toll=0.0) -> Calibration:
     """Margins, ranks and numbers of keys of the same queries."""
     arrays = critical, rank, n_keys
     _need(critical.ndim == 2 and critical.size > 0, "there are calibration queries")
@@ -38,7 +38,9 @@ def calibration(share, band, critical, rank, n_keys) -> Calibration:
     _need(not np.isnan(critical).any(), "margins are numbers")
     for value in (share, band):
         _need(value is None or isinstance(value, int | float), "stops are numbers")
-    return Calibration(share, band, *arrays)
+    known = isinstance(toll, int | float) and 0 <= toll < np.inf
+    _need(known, "a toll is a number, and none is negative")
+    return Calibration(share, band, *arrays, toll)
 
 
 def random_state(name, state, place, has_gauss, gauss) -> np.random.RandomState:

@@ -55,6 +55,7 @@ ALSO = {
     "factors_": tuple,
     "n_samples_seen_": int,
     "keys_": np.ndarray | ShardedArray,
+    "shards_": np.ndarray,
 }
 
 
@@ -136,6 +137,13 @@ def _check_index(fitted: dict) -> None:
         _need(isinstance(lists, Partition), "routers are fitted")
         labels = lists.labels_, fitted["partition_"].labels_
         _need(np.array_equal(*labels), "routers have the lists of the index")
+    if "shards_" in fitted:
+        shards = fitted["shards_"]
+        n_lists = fitted["partition_"].n_partitions
+        _need(shards.shape == (n_lists,), "each list is on a shard")
+        _need(shards.dtype == np.int64, "shards have numbers")
+        used = np.unique(shards)
+        _need(np.array_equal(used, np.arange(len(used))), "all shards have lists")
     for k, calibration in fitted["calibrations_"].items():
         _need(isinstance(k, int) and k > 0, "calibrations are by numbers of keys")
         _need(isinstance(calibration, Calibration), "they are calibrations")

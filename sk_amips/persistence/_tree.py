@@ -21,6 +21,8 @@ from ._fitted import check_fitted
 
 __all__ = ["Reader", "Writer"]
 
+# Parameters that older releases did not have, and what they stand for there.
+_ADDED = {"AmortizedNeighbors": {"shards": None}}
 # Levels of lists and dicts in one another.
 _DEEPEST = 40
 
@@ -216,7 +218,8 @@ class Reader:
         made = object.__new__(kind)
         has_keys = fields.pop("has_keys")
         names = set(kind._get_param_names())
-        params = {k: v for k, v in fields.items() if k in names}
+        params = _ADDED.get(kind.__name__, {}).copy()
+        params |= {k: v for k, v in fields.items() if k in names}
         if "keys" in names:
             params["keys"] = self._keys if has_keys else None
         if set(params) != names:

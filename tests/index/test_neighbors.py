@@ -418,15 +418,15 @@ def test_a_failed_fit_changes_nothing(problem, routers):
 
 
 def test_groups_apart_in_tuning_and_calibration(problem, routers, monkeypatch):
-    from sk_amips.index import _neighbors
+    from sk_amips.index import _calibrating
 
     seen = []
 
-    def watched(engine, X, *args, choose=_neighbors.choose_stop):
+    def watched(engine, X, *args, choose=_calibrating.choose_stop):
         seen.append(X)
         return choose(engine, X, *args)
 
-    monkeypatch.setattr(_neighbors, "choose_stop", watched)
+    monkeypatch.setattr(_calibrating, "choose_stop", watched)
     groups = np.repeat(np.arange(175), 4)
     found = AmortizedNeighbors(routers["net"], k=2, fallback=False, random_state=0)
     found.fit(held_out(problem), groups=groups)
@@ -594,10 +594,11 @@ def test_a_network_makes_way_for_a_linear_router(problem):
 
 
 def test_without_a_log(problem):
+    usual = {"n_partitions": 30, "random_state": 0}
     net = SupportNetRegressor(
-        problem.keys, n_partitions=30, hidden_layer_sizes=(16,), max_epochs=3
+        problem.keys, hidden_layer_sizes=(16,), max_epochs=3, **usual
     )
-    for router in (net, LinearRouter(problem.keys, n_partitions=30)):
+    for router in (net, LinearRouter(problem.keys, **usual)):
         with pytest.warns(UserWarning, match="calibrated on noisy keys"):
             found = index(router, None, k=2, target_recall=0.9)
         assert found.n_features_in_ == 16
