@@ -7,12 +7,13 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import (
     _safe_indexing,
-    check_consistent_length,
     check_random_state,
     column_or_1d,
     indexable,
 )
 from sklearn.utils._param_validation import Interval, validate_params
+
+from ._samples import group_numbers
 
 __all__ = ["grouped_query_split"]
 
@@ -63,8 +64,9 @@ def grouped_query_split(
     Raises
     ------
     ValueError
-        If lengths differ, ``groups`` has missing values, shares are not positive or do
-        not sum to one, or there are too few groups for every part to have one.
+        If lengths differ, ``groups`` is None or has missing values, shares are not
+        positive or do not sum to one, or there are too few groups for every part to
+        have one.
 
     See Also
     --------
@@ -96,29 +98,16 @@ def grouped_query_split(
     array([], dtype=int64)
     """
     arrays = indexable(X, *arrays)
-    check_consistent_length(X, groups)
-    codes = _group_codes(groups)
-    n_groups = int(codes.max()) + 1
+    if groups is None:
+        raise ValueError("groups must name the group of every query, got None.")
+    codes = group_numbers(groups, X)
+    n_groups = len(np.unique(codes))
     ends = _ends(_shares(test_size, parts), n_groups)
     places = check_random_state(random_state).permutation(n_groups)
     part_of_group = np.searchsorted(ends, places, side="right")
     part = part_of_group[codes]
     rows = [np.flatnonzero(part == i) for i in range(len(ends))]
     return [_safe_indexing(array, some) for array in arrays for some in rows]
-
-
-def _group_codes(groups) -> np.ndarray:
-    """Groups as numbers from 0 on."""
-    groups = column_or_1d(groups)
-    missing = groups != groups  # so are NaN and NaT
-    if groups.dtype.kind == "O":
-        missing |= np.array([group is None for group in groups], dtype=bool)
-    if missing.any():
-        raise ValueError(
-            "groups must name the group of every query, got a missing value (first in "
-            f"row {int(np.argmax(missing))})."
-        )
-    return np.unique(groups, return_inverse=True)[1]
 
 
 def _shares(test_size, parts) -> np.ndarray:
@@ -134,7 +123,7 @@ def _shares(test_size, parts) -> np.ndarray:
             "parts must be two or more positive shares that sum to one, got "
             f"{shares.tolist()}."
         )
-    return shares
+    return shares / shares.sum()
 
 
 def _ends(shares: np.ndarray, n_groups: int) -> np.ndarray:
@@ -146,6 +135,7 @@ def _ends(shares: np.ndarray, n_groups: int) -> np.ndarray:
             f"got {n_groups}."
         )
     ends = np.rint(np.cumsum(shares) * n_groups).astype(np.int64)
+    ends[-1] = n_groups  # whatever the sum was rounded to
     # At least one group a part: ends rise by one, from one on.
     before = np.arange(n_parts)
     ends = np.maximum.accumulate(ends - before)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_scalar, column_or_1d
+from sklearn.utils import check_scalar, column_or_1d
 
+from .._samples import group_numbers
 from ..metrics import recall_at_k
 from ._axes import add_legend, begin, check_matplotlib, percent, style
 from ._fitted import as_index, exact_best, last_fitted, name_of
@@ -170,7 +171,7 @@ class CalibrationDisplay:
         TypeError
             If the estimator is no index.
         ValueError
-            If there are fewer than two groups.
+            If there are fewer than two groups, or a query has none.
 
         Examples
         --------
@@ -202,7 +203,7 @@ class CalibrationDisplay:
             targets = TARGETS if index.lists == "flat" else [index.target_recall]
         targets = column_or_1d(targets, dtype=np.float64)
         true_scores, _ = exact_best(index, X, k, exact)
-        groups = _group_numbers(groups, len(true_scores))
+        groups = _at_least_two(group_numbers(groups, true_scores))
         rows = []
         for target in targets:
             found = index.search(X, k, target_recall=float(target))
@@ -220,14 +221,11 @@ class CalibrationDisplay:
         return display.plot(ax, **kwargs)
 
 
-def _group_numbers(groups, n_queries: int) -> np.ndarray:
-    """Group of each query, from 0 on."""
-    groups = np.arange(n_queries) if groups is None else column_or_1d(groups)
-    check_consistent_length(groups, np.empty(n_queries))
-    names, numbers = np.unique(groups, return_inverse=True)
-    if len(names) < 2:
+def _at_least_two(groups: np.ndarray) -> np.ndarray:
+    """Return groups; raise a ValueError if all queries are of one."""
+    if groups.max() < 1:
         raise ValueError(
             "X must come from at least two groups (each query is one where groups=None)"
-            f", got {len(names)}."
+            ", got 1."
         )
-    return numbers
+    return groups

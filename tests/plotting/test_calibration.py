@@ -55,6 +55,9 @@ def test_errors(fitted):
         draw(fitted.index, fitted.X, groups=np.zeros(len(fitted.X)))
     with pytest.raises(ValueError, match="inconsistent numbers"):
         draw(fitted.index, fitted.X, groups=[0, 1])
+    nameless = np.r_[np.nan, np.nan, np.arange(2.0, len(fitted.X))]
+    with pytest.raises(ValueError, match="missing value"):
+        draw(fitted.index, fitted.X, groups=nameless)
     with pytest.raises(ValueError, match="confidence == 1"):
         draw(fitted.index, fitted.X, confidence=1.0)
 
