@@ -85,6 +85,7 @@ JOBS = (
     Job("choices", "", TWO_SETS, "docs/gains.md", figure=True, n_jobs=True),
     Job("compression", "", f"{SMALL_SETS} --n-seeds 3", "docs/compression.md"),
     Job("learnability", "", f"{SMALL_SETS} --n-seeds 1", "docs/learnability.md"),
+    Job("learnability-seeds", "--n-seeds 30", None, "docs/learnability.md"),
     Job("controls", "", f"{SMALL_SETS} --n-seeds 1", "benchmarks/README.md"),
     Job(
         "routing",
@@ -122,6 +123,12 @@ JOBS = (
         "docs/neighbors.md",
     ),
     Job(
+        "target_recall-made_for",
+        "debian --made-for 0.99 --n-seeds 1",
+        None,
+        "docs/neighbors.md",
+    ),
+    Job(
         "neighbors",
         "debian --batch 2048 1",
         "phenotypes-small --k 1",
@@ -130,7 +137,13 @@ JOBS = (
     ),
     Job("neighbors-squad_nqg", "squad_nqg", None, "docs/neighbors.md", figure=True),
     Job("saving", "", "--n-keys 10000", "docs/guide/saving.md", cache=False),
-    Job("speed", "", "predict", "docs/speed.md", cache=False),
+    Job(
+        "speed",
+        "training labels predict memory growth",
+        "predict",
+        "docs/speed.md",
+        cache=False,
+    ),
     Job(
         "speed-cuda",
         "training labels predict growth --device cuda",
