@@ -154,6 +154,43 @@ def test_run(code, status, why, imported, monkeypatch, tmp_path, capsys):
     assert ("## some" in (tmp_path / "report.md").read_text()) == (status != "skipped")
 
 
+def test_a_report_has_no_results_of_earlier_runs(imported, monkeypatch, tmp_path):
+    run = imported("run")
+    write = "import json, sys; json.dump(FOUND, open(sys.argv[1], 'w'))"
+    found = {"machine": {"cpu": "Abacus", "cores": 3, "gpu": None}, "command": ["some"]}
+
+    class Job(run.Job):
+        def command(self, args):
+            code = write.replace("FOUND", repr(found))
+            return [sys.executable, "-c", code, str(args.out / "some.json")]
+
+    def report(*options):
+        monkeypatch.setattr(sys, "argv", ["run.py", *options, "--out", str(tmp_path)])
+        with pytest.raises(SystemExit):
+            run.main()
+        return (tmp_path / "report.md").read_text()
+
+    monkeypatch.setattr(run, "JOBS", [Job("some", "", "", "README.md")])
+    assert "On Abacus, 3 cores, quick." in report("--quick")
+    (tmp_path / "some.png").touch()
+    full = report()
+    assert "On Abacus, 3 cores." in full
+    assert "![some]" not in full
+    monkeypatch.setattr(run, "JOBS", [Job("some", "", None, "README.md")])
+    assert "## some" not in report("--quick")
+
+
+def test_quick_results_have_a_folder_of_their_own(imported, monkeypatch, tmp_path):
+    run = imported("run")
+    monkeypatch.setattr(run, "JOBS", [])
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    for options, folder in [([], "results"), (["--quick"], "results/quick")]:
+        monkeypatch.setattr(sys, "argv", ["run.py", *options])
+        with pytest.raises(SystemExit):
+            run.main()
+        assert (tmp_path / folder / "report.md").exists()
+
+
 def test_skipped(imported, capsys):
     tables = imported("tables")
 
