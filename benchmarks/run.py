@@ -5,7 +5,8 @@
 
 Each benchmark runs in a process of its own, on one thread unless it says otherwise, and
 leaves ``<name>.json`` and its figures in the folder of results; ``report.md`` there has
-all tables, each with the machine that it comes from. What needs data or packages that are not here is skipped, and says so.
+all tables, each with the machine that it comes from. What needs data or packages that
+are not here is skipped, and says so.
 
 **All of it takes hours** on two cores, and less where there is a GPU to train on.
 ``--quick`` tries each on small sets that can be made anywhere, with one seed, in a
@@ -201,7 +202,8 @@ def section(job, folder):
     found = json.loads(file.read_text())
     lines = [f"## {job.name}", "", f"Shown on {job.page}."]
     lines += ["", "```", shlex.join(relative(found["command"])), "```"]
-    lines += ["", f"On {described(found['machine'])}{', quick' * found['quick']}."]
+    quick = ", quick" * found.get("quick", False)
+    lines += ["", f"On {described(found['machine'])}{quick}."]
     if found.get("status") != "done":
         lines += ["", "**Not finished**: what follows is a part."]
     for table in found.get("tables", []):
