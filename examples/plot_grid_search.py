@@ -26,7 +26,7 @@ from sk_amips import (
     SupportNetRegressor,
 )
 from sk_amips.datasets import make_mips_problem
-from sk_amips.metrics import keys_scanned_scorer, neg_macs_scorer
+from sk_amips.metrics import neg_keys_scanned_scorer, neg_macs_scorer
 
 keys, queries, groups = make_mips_problem(
     n_keys=4000,
@@ -52,7 +52,7 @@ n_lists = [64, 128, 256]
 search = GridSearchCV(
     Pipeline([("router", CentroidRouter(keys))]),
     {"router": routers, "router__n_partitions": n_lists},
-    scoring={"keys": keys_scanned_scorer(0.95), "macs": neg_macs_scorer(0.95)},
+    scoring={"keys": neg_keys_scanned_scorer(0.95), "macs": neg_macs_scorer(0.95)},
     refit="macs",
     cv=GroupKFold(2),
 )

@@ -7,7 +7,7 @@ parameter ``memory`` of an estimator, the candidates of a search share the resul
 from ._key_error import relative_key_error
 from ._recall import match_rate, mean_reciprocal_rank, recall_at_k
 from ._router_scorers import (
-    keys_scanned_scorer,
+    neg_keys_scanned_scorer,
     neg_macs_scorer,
     routing_recall_scorer,
 )
@@ -22,12 +22,12 @@ from ._work import macs_per_query
 
 __all__ = [
     "keys_scanned",
-    "keys_scanned_scorer",
     "macs_per_query",
     "match_rate",
     "match_rate_scorer",
     "mean_reciprocal_rank",
     "mean_reciprocal_rank_scorer",
+    "neg_keys_scanned_scorer",
     "neg_macs_scorer",
     "neg_relative_key_error_scorer",
     "recall_at_k",

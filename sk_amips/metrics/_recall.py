@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils._param_validation import validate_params
 from sklearn.utils.validation import check_scalar
 
 from ._weights import weighted_mean
@@ -55,6 +56,7 @@ def match_rate(
     return weighted_mean(hit, sample_weight)
 
 
+@validate_params({"average": ["boolean"]}, prefer_skip_nested_validation=True)
 def recall_at_k(
     true_scores,
     found_scores,
@@ -118,6 +120,7 @@ def recall_at_k(
     return weighted_mean(recall, sample_weight) if average else recall
 
 
+@validate_params({"average": ["boolean"]}, prefer_skip_nested_validation=True)
 def mean_reciprocal_rank(
     true_scores,
     found_scores,
@@ -179,7 +182,10 @@ def _returned(true_scores, found_scores, found_indices, k, *, same_width: bool):
     With ``same_width`` there must be k exact scores as well.
     """
     true_scores, found_scores = _as_columns(true_scores, found_scores)
-    found_indices = check_array(found_indices, ensure_2d=False, dtype=np.int64)
+    given = check_array(found_indices, ensure_2d=False)
+    found_indices = given.astype(np.int64, copy=False)
+    if (found_indices != given).any():
+        raise ValueError("found_indices must be integers, -1 where there is no key.")
     found_indices = found_indices.reshape(len(found_indices), -1)
     check_consistent_length(found_scores, found_indices)
     k = found_scores.shape[1] if k is None else k
@@ -200,6 +206,8 @@ def _as_columns(*arrays) -> list[np.ndarray]:
         for a in arrays
     ]
     check_consistent_length(*checked)
+    if np.isnan(checked[0]).any():
+        raise ValueError("true_scores contains NaN.")
     return [a[:, None] if a.ndim == 1 else a for a in checked]
 
 

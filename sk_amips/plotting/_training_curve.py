@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import count
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 
+from ..metrics._pipeline import last_step
 from ._axes import begin, check_matplotlib, percent, style
 
 __all__ = ["TrainingCurveDisplay"]
@@ -194,7 +194,7 @@ class TrainingCurveDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
-        step = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        step, _ = last_step(estimator, None)
         step = getattr(step, "learned_router_", step)
         if not hasattr(step, "history_"):
             raise TypeError(

@@ -292,3 +292,14 @@ def test_metrics_grow_with_the_quality_of_the_answer(rng):
         values.append((match_rate(true, scores), recall_at_k(true, scores, found)))
     assert values[-1] == (1.0, 1.0)
     assert all(np.less(*pair).all() for pair in pairwise(values))
+
+
+@pytest.mark.parametrize("metric", [recall_at_k, mean_reciprocal_rank])
+def test_what_is_no_answer(metric):
+    with pytest.raises(ValueError, match="'average' parameter"):
+        metric([[1.0]], [[1.0]], [[1]], average="none")
+    with pytest.raises(ValueError, match="found_indices must be integers"):
+        metric([[1.0, 0.5]], [[1.0, 0.5]], [[0.9, 0.2]])
+    with pytest.raises(ValueError, match="true_scores contains NaN"):
+        metric([[np.nan]], [[1.0]], [[1]])
+    assert metric([[1.0]], [[1.0]], [[3.0]]) == 1

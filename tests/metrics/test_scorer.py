@@ -14,9 +14,9 @@ from sklearn.preprocessing import Normalizer, StandardScaler
 
 from sk_amips import AmortizedNeighbors, CentroidRouter, KeyNetRegressor, exact
 from sk_amips.metrics import (
-    keys_scanned_scorer,
     match_rate_scorer,
     mean_reciprocal_rank_scorer,
+    neg_keys_scanned_scorer,
     neg_macs_scorer,
     neg_relative_key_error_scorer,
     recall_at_k_scorer,
@@ -29,7 +29,7 @@ OF_ROUTERS = [
     recall_at_k_scorer(3),
     recall_at_k_scorer(k=3, n_probe=2),
     routing_recall_scorer(p=2),
-    keys_scanned_scorer(recall=0.9),
+    neg_keys_scanned_scorer(recall=0.9),
     neg_macs_scorer(recall=0.9, k=2),
 ]
 OF_KEYS = [
@@ -43,7 +43,7 @@ OF_INDEXES = [
     match_rate_scorer(),
     recall_at_k_scorer(3),
     recall_at_k_scorer(3, n_probe=1),
-    keys_scanned_scorer(recall=0.5),
+    neg_keys_scanned_scorer(recall=0.5),
     neg_macs_scorer(recall=0.5),
 ]
 all_scorers = pytest.mark.parametrize("scorer", [*OF_ROUTERS, *OF_KEYS], ids=repr)

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from sk_amips import CentroidRouter, LinearRouter, OptimisticRouter
-from sk_amips.metrics import keys_scanned_scorer, routing_recall_scorer
+from sk_amips.metrics import neg_keys_scanned_scorer, routing_recall_scorer
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def test_reproducible_by_seed(make, log, keeps_global_rng):
     assert (first.partition_.labels_ != other.partition_.labels_).any()
 
 
-@pytest.mark.parametrize("scorer", [keys_scanned_scorer(0.9), routing_recall_scorer(1)])
+@pytest.mark.parametrize(
+    "scorer", [neg_keys_scanned_scorer(0.9), routing_recall_scorer(1)]
+)
 def test_bake_off_in_one_grid_search(log, scorer):
     usual = {"keys": log.keys, "random_state": 0}
     routers = [
