@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import check_scalar, column_or_1d
 
@@ -88,7 +90,14 @@ class CalibrationDisplay:
         -------
         self : CalibrationDisplay
             With the artists as attributes.
+
+        Raises
+        ------
+        ValueError
+            If there is a lower bound and no upper one, or the other way round.
         """
+        if (self.lower is None) != (self.upper is None):
+            raise ValueError("lower and upper must both be given, or none of them.")
         ax = begin(self, ax)
         from matplotlib.lines import Line2D
 
@@ -193,7 +202,7 @@ class CalibrationDisplay:
         check_scalar(
             confidence,
             "confidence",
-            float,
+            Real,
             min_val=0,
             max_val=1,
             include_boundaries="neither",
@@ -202,6 +211,8 @@ class CalibrationDisplay:
         if targets is None:
             targets = TARGETS if index.lists == "flat" else [index.target_recall]
         targets = column_or_1d(targets, dtype=np.float64)
+        if not len(targets):
+            raise ValueError("targets must hold at least one recall, got none.")
         true_scores, _ = exact_best(index, X, k, exact)
         groups = _at_least_two(group_numbers(groups, true_scores))
         rows = []
