@@ -16,7 +16,7 @@ ROW_BY_ROW = {".fvecs": "<f4", ".bvecs": "u1", ".ivecs": "<i4"}
 IN_ONE_PIECE = {".fbin": "<f4", ".u8bin": "u1", ".i8bin": "i1", ".ibin": "<i4"}
 _SUFFIXES = (".npy", *ROW_BY_ROW, *IN_ONE_PIECE)
 # What NumPy raises at a header of .npy that makes no sense.
-_BAD_HEADER = (ValueError, TypeError, OverflowError, SyntaxError, TokenError)
+_BAD_HEADER = (ValueError, TypeError, ArithmeticError, SyntaxError, TokenError)
 # Rows whose number of features is looked at; each costs a page of the file.
 _LOOKED_AT = 1000
 
@@ -101,7 +101,8 @@ def checked_suffix(path: Path) -> str:
 
 def _map_npy(path, mode):
     try:
-        X = np.lib.format.open_memmap(path, mode=mode)
+        with np.errstate(over="raise"):
+            X = np.lib.format.open_memmap(path, mode=mode)
     except _BAD_HEADER as error:
         raise ValueError(f"{path} is not a whole .npy file: {error}") from error
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
