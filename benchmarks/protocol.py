@@ -17,7 +17,7 @@ from tables import Report, parser, percents
 
 from sk_amips import exact_search
 from sk_amips.metrics import keys_scanned
-from sk_amips.metrics._work import n_macs
+from sk_amips.metrics._work import n_weights
 from sk_amips.nn import budget_widths
 from sk_amips.partition import Partition, spherical_kmeans
 
@@ -81,7 +81,7 @@ def judge(router, name, seed, k=1, folder=None):
     )
     start = time.perf_counter()
     router.fit(data.train)
-    row = {"seconds": time.perf_counter() - start, "weights": n_macs(router)}
+    row = {"seconds": time.perf_counter() - start, "weights": n_weights(router)}
     for part, (queries, best_lists) in data.held_out.items():
         scores = router.predict_partitions(queries)
         sizes = data.partition.sizes_

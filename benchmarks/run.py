@@ -5,11 +5,13 @@
 
 Each benchmark runs in a process of its own, on one thread unless it says otherwise, and
 leaves ``<name>.json`` and its figures in the folder of results; ``report.md`` there has
-all tables. What needs data or packages that are not here is skipped, and says so.
+all tables, each with the machine that it comes from. What needs data or packages that
+are not here is skipped, and says so.
 
 **All of it takes hours** on two cores, and less where there is a GPU to train on.
 ``--quick`` tries each on small sets that can be made anywhere, with one seed, in a
-quarter of an hour: it shows that everything works, and its numbers mean little.
+quarter of an hour: it shows that everything works, and its numbers mean little. They
+have a folder of their own, ``results/quick``.
 """
 
 import argparse
@@ -85,6 +87,7 @@ JOBS = (
     Job("choices", "", TWO_SETS, "docs/gains.md", figure=True, n_jobs=True),
     Job("compression", "", f"{SMALL_SETS} --n-seeds 3", "docs/compression.md"),
     Job("learnability", "", f"{SMALL_SETS} --n-seeds 1", "docs/learnability.md"),
+    Job("learnability-seeds", "--n-seeds 30", None, "docs/learnability.md"),
     Job("controls", "", f"{SMALL_SETS} --n-seeds 1", "benchmarks/README.md"),
     Job(
         "routing",
@@ -122,6 +125,12 @@ JOBS = (
         "docs/neighbors.md",
     ),
     Job(
+        "target_recall-made_for",
+        "debian --made-for 0.99 --n-seeds 1",
+        None,
+        "docs/neighbors.md",
+    ),
+    Job(
         "neighbors",
         "debian --batch 2048 1",
         "phenotypes-small --k 1",
@@ -136,7 +145,13 @@ JOBS = (
         "docs/guide/large_data.md",
     ),
     Job("saving", "", "--n-keys 10000", "docs/guide/saving.md", cache=False),
-    Job("speed", "", "predict", "docs/speed.md", cache=False),
+    Job(
+        "speed",
+        "training labels predict memory growth",
+        "predict",
+        "docs/speed.md",
+        cache=False,
+    ),
     Job(
         "speed-cuda",
         "training labels predict growth --device cuda",
@@ -150,10 +165,13 @@ SCRIPTS = tuple(dict.fromkeys(Path(job.script).stem for job in JOBS))
 
 def run(job, args):
     """Run a job; its status, and why it is not done or what it left out."""
+    file, image, log = (
+        args.out / (job.name + end) for end in (".json", ".png", ".log")
+    )
+    for old in (file, image, log):
+        old.unlink(missing_ok=True)
     if args.quick and job.quick is None:
         return "skipped", "not in a quick run"
-    file, log = (args.out / f"{job.name}{end}" for end in (".json", ".log"))
-    file.unlink(missing_ok=True)
     command = job.command(args)
     start = time.perf_counter()
     with log.open("w") as output:
@@ -170,13 +188,14 @@ def run(job, args):
     else:
         found = {"versions": versions(), "machine": machine(), "output": lines}
         found["command"] = ["python", job.script]
+    found["quick"] = args.quick
     found |= {"status": "failed" if status else "done", "seconds": seconds}
     file.write_text(json.dumps(found, indent=1))
     if status:
         return "failed", "\n    ".join(["", *lines[-5:]])
     figure = (HERE.parent / job.script).with_suffix(".png")
     if job.script.startswith("examples") and figure.exists():
-        shutil.copy(figure, args.out / f"{job.name}.png")
+        shutil.copy(figure, image)
     left_out = "; ".join(found.get("left_out", []))
     return "done", f"in {seconds:.0f} s" + (f", without {left_out}" * bool(left_out))
 
@@ -189,6 +208,8 @@ def section(job, folder):
     found = json.loads(file.read_text())
     lines = [f"## {job.name}", "", f"Shown on {job.page}."]
     lines += ["", "```", shlex.join(relative(found["command"])), "```"]
+    quick = ", quick" * found.get("quick", False)
+    lines += ["", f"On {described(found['machine'])}{quick}."]
     if found.get("status") != "done":
         lines += ["", "**Not finished**: what follows is a part."]
     for table in found.get("tables", []):
@@ -210,11 +231,14 @@ def relative(command):
     return [part.removeprefix(f"{HERE.parent}/") for part in command]
 
 
+def described(has):
+    """A machine in words."""
+    return ", ".join(filter(None, [has["cpu"], f"{has['cores']} cores", has["gpu"]]))
+
+
 def write_report(folder):
     """Write the page with all tables that are in a folder."""
-    has = machine()
-    what = ", ".join(filter(None, [has["cpu"], f"{has['cores']} cores", has["gpu"]]))
-    lines = ["# Benchmarks", "", f"On {what}. On a CPU only ratios of times mean much."]
+    lines = ["# Benchmarks", "", "On a CPU only ratios of times mean much."]
     for job in JOBS:
         lines += ["", *section(job, folder)]
     (folder / "report.md").write_text("\n".join(lines))
@@ -229,7 +253,11 @@ def main():
         "--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names)
     )
     parser.add_argument("--quick", action="store_true", help="small sets, one seed")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder; benchmarks/results, or its folder quick, if not given",
+    )
     parser.add_argument(
         "--cache",
         type=Path,
@@ -242,7 +270,7 @@ def main():
         help="processes of scripts that can use several",
     )
     args = parser.parse_args()
-    args.out = args.out.resolve()
+    args.out = (args.out or HERE / "results" / ("quick" * args.quick)).resolve()
     args.cache = args.cache and args.cache.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
     failed = False

@@ -25,6 +25,9 @@ def main():
     arguments.add_argument("--k", type=int, nargs="+", default=[1, 10])
     arguments.add_argument("--lists", default="flat")
     arguments.add_argument("--n-seeds", type=int, default=5)
+    arguments.add_argument(
+        "--made-for", type=float, default=0.95, help="target of the constructor"
+    )
     add_router(arguments)
     args = arguments.parse_args()
     report = Report(args.json)
@@ -46,7 +49,11 @@ def main():
             divide = GroupShuffleSplit(1, test_size=0.5, random_state=seed)
             halves = next(divide.split(held_out, groups=groups[rest]))
             index = AmortizedNeighbors(
-                router, lists=args.lists, k=k, target_recall=0.95, random_state=seed
+                router,
+                lists=args.lists,
+                k=k,
+                target_recall=args.made_for,
+                random_state=seed,
             ).fit(held_out[halves[0]])
             test = held_out[halves[1]]
             for target in TARGETS:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._samples import checked_groups
+from ._samples import group_numbers
 from .exact import exact_search
 from .metrics import recall_at_k
 from .metrics._work import n_macs
@@ -24,7 +24,7 @@ def card(estimator, X=None, groups=None) -> str:
     """See :meth:`sk_amips._saveable.Saveable.card`."""
     from . import __version__
 
-    groups = checked_groups(groups, X) if X is not None else None
+    groups = group_numbers(groups, X) if X is not None else None
     router = getattr(estimator, "router_", estimator)
     keys = estimator.keys_
     rows = [("keys", f"{keys.shape[0]:,} of {keys.shape[1]} features, {keys.dtype}")]
@@ -144,11 +144,8 @@ def _measured(estimator, X, groups) -> list[tuple[str, str]]:
     return rows
 
 
-def _interval(each: np.ndarray, groups) -> tuple[float, float]:
-    if groups is None:
-        groups = np.arange(len(each))
-    _, codes = np.unique(groups, return_inverse=True)
-    sums, sizes = np.bincount(codes, each), np.bincount(codes)
+def _interval(each: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    sums, sizes = np.bincount(groups, each), np.bincount(groups)
     rng = check_random_state(0)
     rows = (rng.randint(len(sizes), size=len(sizes)) for _ in range(_SAMPLES))
     means = [sums[some].sum() / sizes[some].sum() for some in rows]

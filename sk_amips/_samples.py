@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import _num_samples
 
-__all__ = ["checked_groups", "group_codes", "two_parts", "usable_queries"]
+__all__ = ["checked_groups", "group_numbers", "two_parts", "usable_queries"]
 
 
 def usable_queries(
@@ -66,29 +67,43 @@ def checked_groups(groups, queries) -> np.ndarray | None:
     Raises
     ------
     ValueError
-        If they do not fit the queries, or one is missing.
+        If they do not fit the queries, or one is missing: NaN, NaT, None or pandas' NA.
     """
     if groups is None:
         return None
     groups = column_or_1d(groups)
     check_consistent_length(queries, groups)
-    if not len(groups):
-        raise ValueError("groups must name the group of at least one query, got none.")
-    missing = _is_missing(groups)
+    if groups.dtype.kind == "O":
+        missing = np.array([_is_missing(group) for group in groups], dtype=bool)
+    else:
+        missing = groups != groups
     if missing.any():
         raise ValueError(
-            "groups must name the group of every query, got a missing value (first in "
-            f"row {int(np.argmax(missing))})."
+            "groups contains NaN or another missing value (first in row "
+            f"{int(np.argmax(missing))})."
         )
     return groups
 
 
-def _is_missing(groups: np.ndarray) -> np.ndarray:
-    """Which values are NaN, NaT, None or NA."""
-    if groups.dtype.kind != "O":
-        return groups != groups
-    # NA is neither equal to itself nor different: it is not sure.
-    return np.array([g is None or (g == g) is not True for g in groups.tolist()])
+def group_numbers(groups, queries) -> np.ndarray:
+    """Group of each query, from 0 on; where ``groups`` is None, each is one.
+
+    Raises
+    ------
+    ValueError
+        As of :func:`checked_groups`.
+    """
+    if groups is None:
+        return np.arange(_num_samples(queries))
+    return np.unique(checked_groups(groups, queries), return_inverse=True)[1]
+
+
+def _is_missing(group) -> bool:
+    if group is None:
+        return True
+    same = group == group
+    # pandas' NA has no truth value.
+    return not (isinstance(same, (bool, np.bool_)) and same)
 
 
 def two_parts(

@@ -13,7 +13,7 @@ from sklearn.utils import (
 )
 from sklearn.utils._param_validation import Interval, validate_params
 
-from ._samples import group_codes
+from ._samples import group_numbers
 
 __all__ = ["grouped_query_split"]
 
@@ -64,8 +64,9 @@ def grouped_query_split(
     Raises
     ------
     ValueError
-        If lengths differ, ``groups`` has missing values, shares are not positive or do
-        not sum to one, or there are too few groups for every part to have one.
+        If lengths differ, ``groups`` is None or has missing values, shares are not
+        positive or do not sum to one, or there are too few groups for every part to
+        have one.
 
     See Also
     --------
@@ -97,8 +98,10 @@ def grouped_query_split(
     array([], dtype=int64)
     """
     arrays = indexable(X, *arrays)
-    codes = group_codes(groups, X)
-    n_groups = int(codes.max()) + 1
+    if groups is None:
+        raise ValueError("groups must name the group of every query, got None.")
+    codes = group_numbers(groups, X)
+    n_groups = len(np.unique(codes))
     ends = _ends(_shares(test_size, parts), n_groups)
     places = check_random_state(random_state).permutation(n_groups)
     part_of_group = np.searchsorted(ends, places, side="right")
@@ -132,7 +135,7 @@ def _ends(shares: np.ndarray, n_groups: int) -> np.ndarray:
             f"got {n_groups}."
         )
     ends = np.rint(np.cumsum(shares) * n_groups).astype(np.int64)
-    ends[-1] = n_groups
+    ends[-1] = n_groups  # whatever the sum was rounded to
     # At least one group a part: ends rise by one, from one on.
     before = np.arange(n_parts)
     ends = np.maximum.accumulate(ends - before)

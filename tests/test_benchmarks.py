@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,16 +17,18 @@ from sk_amips.partition import spherical_kmeans
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "benchmarks"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = sorted(
     {
-        command
+        command.strip()
         for page in PAGES
         for command in re.findall(
-            r"python (benchmarks/\w+\.py[^#\n]*)", page.read_text()
+            r"python (benchmarks/\w+\.py[^#`\n]*)", page.read_text()
         )
     }
 )
+# Where something is kept, and how many processes there are, changes no number.
+NO_MATTER = {"--cache", "--figure", "--n-jobs"}
 
 
 @pytest.fixture
@@ -70,16 +73,28 @@ def test_all_scripts_are_run(imported):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_of_the_docs(command, imported, monkeypatch, capsys):
-    path, *words = command.split()
-    name = Path(path).name
-    assert Path(path).stem in {*imported("run").SCRIPTS, "run"}
-    text = helped(name, monkeypatch, capsys)
+    path, *words = shlex.split(command)
+    text = helped(Path(path).name, monkeypatch, capsys)
     options = {word for word in words if word.startswith("--")}
     assert options <= set(re.findall(r"--[\w-]+", text))
+    jobs = [job for job in imported("run").JOBS if job.script == path]
+    assert any(measured(words) <= measured(shlex.split(job.full)) for job in jobs)
+
+
+def measured(words):
+    """Arguments that say what is measured, each option with its values."""
+    parts = [[]]
+    for word in words:
+        if word.startswith("--"):
+            parts.append([])
+        parts[-1].append(word)
+    first = {(word,) for word in parts[0]}
+    return first | {tuple(some) for some in parts[1:] if some[0] not in NO_MATTER}
 
 
 def test_docs_name_commands():
     assert len(COMMANDS) > 5
+    assert any("saving.py" in command for command in COMMANDS)
 
 
 def test_quick_and_full_arguments(imported, tmp_path):
@@ -137,6 +152,43 @@ def test_run(code, status, why, imported, monkeypatch, tmp_path, capsys):
     assert status in shown.splitlines()[0]
     assert why in shown
     assert ("## some" in (tmp_path / "report.md").read_text()) == (status != "skipped")
+
+
+def test_a_report_has_no_results_of_earlier_runs(imported, monkeypatch, tmp_path):
+    run = imported("run")
+    write = "import json, sys; json.dump(FOUND, open(sys.argv[1], 'w'))"
+    found = {"machine": {"cpu": "Abacus", "cores": 3, "gpu": None}, "command": ["some"]}
+
+    class Job(run.Job):
+        def command(self, args):
+            code = write.replace("FOUND", repr(found))
+            return [sys.executable, "-c", code, str(args.out / "some.json")]
+
+    def report(*options):
+        monkeypatch.setattr(sys, "argv", ["run.py", *options, "--out", str(tmp_path)])
+        with pytest.raises(SystemExit):
+            run.main()
+        return (tmp_path / "report.md").read_text()
+
+    monkeypatch.setattr(run, "JOBS", [Job("some", "", "", "README.md")])
+    assert "On Abacus, 3 cores, quick." in report("--quick")
+    (tmp_path / "some.png").touch()
+    full = report()
+    assert "On Abacus, 3 cores." in full
+    assert "![some]" not in full
+    monkeypatch.setattr(run, "JOBS", [Job("some", "", None, "README.md")])
+    assert "## some" not in report("--quick")
+
+
+def test_quick_results_have_a_folder_of_their_own(imported, monkeypatch, tmp_path):
+    run = imported("run")
+    monkeypatch.setattr(run, "JOBS", [])
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    for options, folder in [([], "results"), (["--quick"], "results/quick")]:
+        monkeypatch.setattr(sys, "argv", ["run.py", *options])
+        with pytest.raises(SystemExit):
+            run.main()
+        assert (tmp_path / folder / "report.md").exists()
 
 
 def test_skipped(imported, capsys):

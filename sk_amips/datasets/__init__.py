@@ -20,7 +20,8 @@ function            texts vectors  groups more
 Vectors are ``key_vectors``, to be searched, and ``query_vectors``, which ask for them
 (a Bunch is a dict, whose ``keys`` are its own); texts are ``key_texts`` and
 ``query_texts``, which :func:`encode_texts` turns into vectors. ``groups`` is the key
-that each query was written for, often but not always its best one. ``learn_vectors``
+that each query was written for, often but not always its best one; those of
+:func:`make_mips_problem` are numbers that name no key. ``learn_vectors``
 are further queries, to learn from; ``neighbors`` are the best keys of
 ``query_vectors``. ``DESCR`` says in words what the data are.
 """

@@ -111,37 +111,46 @@ def load_beir(folder: str | os.PathLike, split: str = "test") -> Bunch:
 def _read_texts(path: Path) -> dict[str, str]:
     """Texts by id, in the order of the lines; titles come first."""
     texts = {}
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line)
-                name, text = str(entry["_id"]), entry["text"]
-            except (KeyError, TypeError, json.JSONDecodeError) as error:
+                name, text = _read_entry(json.loads(line))
+            except (KeyError, TypeError, ValueError, RecursionError) as error:
                 raise ValueError(
                     f"Line {number} of {path} must be a JSON object with '_id' and "
                     f"'text', got {line[:80]!r}."
                 ) from error
             if name in texts:
                 raise ValueError(f"Line {number} of {path} has the id {name!r} again.")
-            texts[name] = f"{entry.get('title') or ''} {text}".strip()
+            texts[name] = text
     return texts
+
+
+def _read_entry(entry: dict) -> tuple[str, str]:
+    """Id and text of an entry, its title first; an id may be a number."""
+    name, title, text = entry["_id"], entry.get("title") or "", entry["text"]
+    parts = isinstance(title, str), isinstance(text, str)
+    if not all(parts) or isinstance(name, bool) or not isinstance(name, (str, int)):
+        raise TypeError("Ids and texts are strings.")
+    return str(name), f"{title} {text}".strip()
 
 
 def _read_qrels(path: Path) -> list[tuple[str, str, int]]:
     """Query, document and score of judgements above zero; a header may come first."""
     judged = []
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
+            fields = line.rstrip("\r\n").split("\t")
+            if number == 1 and len(fields) == 3 and not _has_digit(fields[2]):
+                continue
             try:
-                query, document, score = line.rstrip("\r\n").split("\t")
+                query, document, score = fields
                 score = int(score)
             except ValueError as error:
-                if number == 1:
-                    continue
                 raise ValueError(
                     f"Line {number} of {path} must be a query, a document and a whole "
                     f"number between tabs, got {line[:80]!r}."
@@ -149,3 +158,7 @@ def _read_qrels(path: Path) -> list[tuple[str, str, int]]:
             if score > 0:
                 judged.append((query, document, score))
     return judged
+
+
+def _has_digit(field: str) -> bool:
+    return any(character.isdigit() for character in field)

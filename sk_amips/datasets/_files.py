@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -14,6 +15,8 @@ ROW_BY_ROW = {".fvecs": "<f4", ".bvecs": "u1", ".ivecs": "<i4"}
 # Numbers of rows and of features come first.
 IN_ONE_PIECE = {".fbin": "<f4", ".u8bin": "u1", ".i8bin": "i1", ".ibin": "<i4"}
 _SUFFIXES = (".npy", *ROW_BY_ROW, *IN_ONE_PIECE)
+# What NumPy raises at a header of .npy that makes no sense.
+_BAD_HEADER = (ValueError, TypeError, ArithmeticError, SyntaxError, TokenError)
 # Rows whose number of features is looked at; each costs a page of the file.
 _LOOKED_AT = 1000
 
@@ -98,13 +101,20 @@ def checked_suffix(path: Path) -> str:
 
 def _map_npy(path, mode):
     try:
-        X = np.lib.format.open_memmap(path, mode=mode)
-    except ValueError as error:
+        with np.errstate(over="raise"):
+            X = np.lib.format.open_memmap(path, mode=mode)
+    except _BAD_HEADER as error:
         raise ValueError(f"{path} is not a whole .npy file: {error}") from error
     if X.ndim != 2 or X.dtype.kind not in "fiub" or 0 in X.shape:
         raise ValueError(
             f"{path} must hold a matrix of numbers with at least one row and one "
             f"column, got {X.dtype} of shape {X.shape}."
+        )
+    n_bytes, expected = path.stat().st_size, X.offset + X.nbytes
+    if n_bytes != expected:
+        raise ValueError(
+            f"{path} must have {expected} bytes for its matrix of shape {X.shape}, got "
+            f"{n_bytes}."
         )
     return X
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from sklearn.utils import check_array
@@ -54,9 +55,9 @@ def save_vectors(path: str | os.PathLike, X) -> None:
     if suffix != ".npy":
         _check_fits(X, dtype, suffix)
     # X may be a map of the very file that is replaced.
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             if suffix == ".npy":
                 np.save(file, X)
             else:

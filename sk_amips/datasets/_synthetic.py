@@ -15,6 +15,8 @@ from ..nn import unit_rows
 __all__ = ["QueryLog", "make_mips_problem"]
 
 _COUNT = [Interval(Integral, 1, None, closed="left")]
+# Of a norm whose square is a number in float32.
+_LARGEST_LOG = 43.0
 _SPREAD = [Interval(Real, 0, None, closed="left")]
 
 
@@ -118,7 +120,12 @@ def make_mips_problem(
     -------
     log : QueryLog
         ``keys``, of dtype float32; ``queries``, likewise, of norm one and in random
-        order; and ``groups``.
+        order; and ``groups``, from 0 on: not the keys that queries ask for.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or a norm would be out of that of float32.
 
     Examples
     --------
@@ -152,8 +159,13 @@ def make_mips_problem(
     if shift > 0:
         rotation = ortho_group.rvs(n_features, random_state=rng)
         queries = _unit((1 - shift) * queries + shift * queries @ rotation)
-    norms = np.exp(norm_spread * rng.normal(size=(n_keys, 1)))
-    keys = (norms * keys).astype(np.float32)
+    logs = norm_spread * rng.normal(size=(n_keys, 1))
+    if np.abs(logs).max() > _LARGEST_LOG:
+        raise ValueError(
+            "norm_spread must leave norms within the range of float32, got "
+            f"{norm_spread}."
+        )
+    keys = (np.exp(logs) * keys).astype(np.float32)
     return QueryLog(keys, queries.astype(np.float32), groups)
 
 

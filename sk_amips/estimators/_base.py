@@ -11,11 +11,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from .._device import resolve_device
+from .._samples import checked_groups
 from .._validation import as_keys, key_norms
 from ..exact._search import check_k
 from ..training import (
@@ -168,9 +169,7 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
                 X, groups = twin._noisy_keys_alone()
             X = twin._begin(X)
             twin.is_cold_ = is_cold and getattr(twin, "is_cold_", True)
-            if groups is not None:
-                groups = column_or_1d(groups)
-                check_consistent_length(X, groups)
+            groups = checked_groups(groups, X)
             train = twin._training_data(X, y, sample_weight, watch=watch)
             if tasks is not None:
                 tasks.learn(twin, X, train, is_cold=is_cold)

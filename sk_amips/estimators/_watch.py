@@ -21,13 +21,13 @@ _LABELS = (
 class FitWatch:
     """Tells progress bars and scikit-learn's callbacks how far a fit is.
 
-    First come labels, whose queries are counted, then epochs. As a context it closes
-    its bars, also where the fit fails.
+    First come labels, whose queries are counted, then epochs, whose bar takes the place
+    of the other one. As a context it closes its bar, also where the fit fails.
 
     Parameters
     ----------
     name : str or None, default=None
-        Text ahead of the bars; None: there are none.
+        Text ahead of the bar; None: there is none.
     tasks : FitTasks or None, default=None
         What tells the callbacks; None: there are none.
 
@@ -59,7 +59,7 @@ class FitWatch:
         if self.name is None:
             return None
         if self._bar is None:
-            self._open("labels", n, bar_format=_LABELS)
+            self._open("labels", n, leave=False, bar_format=_LABELS)
         else:
             self._bar.total += n
         return self._count
@@ -68,7 +68,8 @@ class FitWatch:
         """End the labels, and begin n epochs at most."""
         self._close()
         if self.name is not None:
-            self._open("epochs", n, unit="epoch")
+            # Below a bar of the user's, ours goes when it is done.
+            self._open("epochs", n, leave=None, unit="epoch")
         if self.tasks is not None:
             self.tasks.end()
             self.tasks.begin("epochs", max_subtasks=n)
@@ -95,14 +96,8 @@ class FitWatch:
             self.tasks.end()
 
     def _open(self, what: str, total: int, **kwargs) -> None:
-        # Below a bar of the user's, ours goes when it is done.
-        self._bar = tqdm(
-            total=total,
-            desc=f"{self.name} {what}",
-            leave=None,
-            file=sys.stderr,
-            **kwargs,
-        )
+        desc = f"{self.name} {what}"
+        self._bar = tqdm(total=total, desc=desc, file=sys.stderr, **kwargs)
 
     def _count(self, n: float) -> None:
         with self._lock:
@@ -110,5 +105,6 @@ class FitWatch:
 
     def _close(self) -> None:
         if self._bar is not None:
+            self._bar.refresh()
             self._bar.close()
             self._bar = None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from ._routing import keys_scanned, routing_recall
+from ._pipeline import as_router
+from ._routing import keys_scanned, lists_for, routing_recall
 from ._scorer import Scorer
 from ._weights import weighted_mean
-from ._work import n_macs
+from ._work import index_macs, probed_macs
 
 __all__ = ["neg_keys_scanned_scorer", "neg_macs_scorer", "routing_recall_scorer"]
 
 
 class routing_recall_scorer(Scorer):
     """Scorer of a router: share of the k best keys that are in the first lists.
+
+    Of an index, its router is meant.
 
     Parameters
     ----------
@@ -78,7 +81,11 @@ class neg_keys_scanned_scorer(Scorer):
         self.k = k
 
     def _measure(self, estimator, X, sample_weight) -> float:
-        return -_share_scanned(estimator, X, self.recall, self.k, sample_weight)
+        if hasattr(estimator, "visited"):
+            _, n_keys = estimator.visited(X, self.k, target_recall=self.recall)
+            return -weighted_mean(n_keys, sample_weight) / len(estimator.keys_)
+        routes, sizes = _routes(estimator, X, self.k), estimator.partition_.sizes_
+        return -keys_scanned(*routes, sizes, self.recall, sample_weight=sample_weight)
 
 
 class neg_macs_scorer(Scorer):
@@ -116,28 +123,16 @@ class neg_macs_scorer(Scorer):
         self.k = k
 
     def _measure(self, estimator, X, sample_weight) -> float:
-        share = _share_scanned(estimator, X, self.recall, self.k, sample_weight)
-        router = getattr(estimator, "router_", estimator)
-        # Nobody is asked where there is one list.
-        own = n_macs(router) if router.partition_.n_partitions > 1 else 0
-        return -(own + share * estimator.keys_.size)
+        if hasattr(estimator, "visited"):
+            search = {"k": self.k, "target_recall": self.recall}
+            return -index_macs(estimator, X, sample_weight, **search)
+        scores, best_lists = _routes(estimator, X, self.k)
+        n_probe = lists_for(scores, best_lists, self.recall, sample_weight)
+        return -probed_macs(estimator, scores, n_probe, sample_weight)
 
 
-def _share_scanned(estimator, X, recall: float, k: int, sample_weight) -> float:
-    """Share of all keys that is scanned for a recall."""
-    if hasattr(estimator, "visited"):
-        _, n_keys = estimator.visited(X, k, target_recall=recall)
-        return weighted_mean(n_keys, sample_weight) / len(estimator.keys_)
-    return keys_scanned(
-        *_routes(estimator, X, k),
-        estimator.partition_.sizes_,
-        recall,
-        sample_weight=sample_weight,
-    )
-
-
-def _routes(router, X, k: int):
+def _routes(estimator, X, k: int):
     """Scores of the lists, and the lists of each query's best keys."""
-    router = getattr(router, "router_", router)
+    router = as_router(estimator)
     _, best = router._exact(router._check_queries(X), k)
     return router.predict_partitions(X), router.partition_.labels_[best]

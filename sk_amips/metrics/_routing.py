@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_scalar
 
 from ._weights import checked_weight, weighted_mean
 
-__all__ = ["keys_in_first", "keys_scanned", "routing_recall"]
+__all__ = ["keys_in_first", "keys_scanned", "lists_for", "routing_recall"]
+
+_ROUNDING = 1e-12
 
 
 def routing_recall(list_scores, best_lists, p: int, *, sample_weight=None) -> float:
@@ -36,6 +41,7 @@ def routing_recall(list_scores, best_lists, p: int, *, sample_weight=None) -> fl
     >>> routing_recall([[0.9, 0.5, 0.7], [0.1, 0.8, 0.3]], [2, 0], p=2)
     0.5
     """
+    check_scalar(p, "p", Integral, min_val=1)
     found = (_ranks(*_check(list_scores, best_lists)) < p).mean(axis=1)
     return weighted_mean(found, sample_weight)
 
@@ -58,7 +64,7 @@ def keys_scanned(
     sizes : array-like of shape (n_partitions,)
         Number of keys of each list.
     recall : float, default=0.95
-        Share of the best keys that must be found.
+        Share of the best keys that must be found, above 0.
     sample_weight : array-like of shape (n_queries,), default=None
         Weights of the queries.
 
@@ -75,14 +81,27 @@ def keys_scanned(
     """
     list_scores, best_lists = _check(list_scores, best_lists)
     sizes = column_or_1d(sizes)
-    ranks = _ranks(list_scores, best_lists)
-    weight = None
-    if sample_weight is not None:
-        weight = checked_weight(sample_weight, ranks)
-        weight = np.broadcast_to(weight[:, None], ranks.shape).ravel()
-    last = np.quantile(ranks.ravel(), recall, method="inverted_cdf", weights=weight)
-    n_keys = keys_in_first(list_scores, sizes, int(last) + 1)
+    if len(sizes) != list_scores.shape[1] or sizes.min() < 0 or not sizes.any():
+        raise ValueError(
+            f"sizes must be the numbers of keys of {list_scores.shape[1]} lists, got "
+            f"{sizes}."
+        )
+    p = lists_for(list_scores, best_lists, recall, sample_weight)
+    n_keys = keys_in_first(list_scores, sizes, p)
     return weighted_mean(n_keys, sample_weight) / float(sizes.sum())
+
+
+def lists_for(list_scores, best_lists, recall: float, sample_weight) -> int:
+    """As few lists as all queries have to visit for a routing recall."""
+    check_scalar(
+        recall, "recall", Real, min_val=0, max_val=1, include_boundaries="right"
+    )
+    ranks = _ranks(*_check(list_scores, best_lists))
+    weight = checked_weight(sample_weight, ranks)
+    weight = np.repeat(weight, ranks.shape[1])
+    found = np.cumsum(np.bincount(ranks.ravel(), weights=weight))
+    # 7 of 100 are a recall of 0.07, whatever the rounding of their product.
+    return int(np.searchsorted(found, recall * found[-1] * (1 - _ROUNDING))) + 1
 
 
 def keys_in_first(list_scores: np.ndarray, sizes: np.ndarray, p: int) -> np.ndarray:

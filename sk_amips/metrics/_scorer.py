@@ -30,7 +30,7 @@ class Scorer(BaseEstimator, ABC):
         Parameters
         ----------
         estimator : estimator
-            It may end a pipeline.
+            It may end a pipeline, or be what a search for parameters has found best.
         X : array-like of shape (n_queries, n_features)
             Queries.
         y : Ignored
@@ -42,8 +42,19 @@ class Scorer(BaseEstimator, ABC):
         -------
         score : float
             Larger is better.
+
+        Raises
+        ------
+        TypeError
+            If the estimator searches no keys.
         """
-        return float(self._measure(*last_step(estimator, X), sample_weight))
+        step, X = last_step(estimator, X)
+        if not (hasattr(step, "_check_queries") and hasattr(step, "_exact")):
+            raise TypeError(
+                f"{type(self).__name__} needs a router or an index, or a fitted "
+                f"pipeline or search that ends in one: got {type(step).__name__}."
+            )
+        return float(self._measure(step, X, sample_weight))
 
     def set_score_request(self, *, sample_weight: bool | str | None):
         """Say whether ``sample_weight`` is passed on to this scorer.

@@ -6,11 +6,11 @@ from numbers import Integral
 
 from sklearn.utils.validation import check_is_fitted, check_scalar
 
-from ._pipeline import last_step
+from ._pipeline import as_router, last_step
 from ._routing import keys_in_first
 from ._weights import checked_weight, weighted_mean
 
-__all__ = ["macs_per_query", "n_macs"]
+__all__ = ["index_macs", "macs_per_query", "n_macs", "n_weights", "probed_macs"]
 
 
 def macs_per_query(
@@ -24,8 +24,9 @@ def macs_per_query(
 ) -> float:
     """Multiply-accumulates that a search spends on a query, in the mean.
 
-    Those of the router itself, one for each weight of its network, and ``n_features``
-    for every key in the lists that are visited. Scoring all keys takes ``keys.size``.
+    Those of the router itself, one for each weight of its network and each feature of
+    the keys that it predicts for lists, and ``n_features`` for every key in the lists
+    that are visited. Scoring all keys takes ``keys.size``.
 
     Parameters
     ----------
@@ -51,9 +52,11 @@ def macs_per_query(
 
     Raises
     ------
+    TypeError
+        If the estimator is neither.
     ValueError
-        If a search is described and there are no queries, or a recall is asked of a
-        router, which promises none.
+        If a search is described and there are no queries, these, their weights or the
+        search are no valid ones, or a recall is asked of a router, which promises none.
 
     Examples
     --------
@@ -74,33 +77,53 @@ def macs_per_query(
             raise ValueError(
                 "n_probe, k, target_recall and sample_weight need queries: got X=None."
             )
-        return float(n_macs(getattr(estimator, "router_", estimator)))
-    width = estimator.keys_.shape[1]
+        return float(n_macs(as_router(estimator)))
     if hasattr(estimator, "visited"):
-        _, n_keys = estimator.visited(
-            X, k, target_recall=target_recall, n_probe=n_probe
-        )
-        macs = n_macs(estimator.router_) + width * weighted_mean(n_keys, sample_weight)
-        return float(macs)
+        search = {"k": k, "target_recall": target_recall, "n_probe": n_probe}
+        return index_macs(estimator, X, sample_weight, **search)
+    as_router(estimator)
     if target_recall is not None:
         raise ValueError(
             "target_recall needs an AmortizedNeighbors, which is calibrated for it: "
             f"got a {type(estimator).__name__}."
         )
+    for name, value in {"n_probe": n_probe, "k": k}.items():
+        if value is not None:
+            check_scalar(value, name, Integral, min_val=1)
     X = estimator._check_queries(X)
     checked_weight(sample_weight, X)
-    for name, number in (("n_probe", n_probe), ("k", k)):
-        if number is not None:
-            check_scalar(number, name, Integral, min_val=1)
-    if n_probe is None or n_probe >= estimator.partition_.n_partitions:
+    if n_probe is None:
         return float(estimator.keys_.size)
     scores = estimator.predict_partitions(X)
-    n_keys = keys_in_first(scores, estimator.partition_.sizes_, n_probe)
-    return float(n_macs(estimator) + width * weighted_mean(n_keys, sample_weight))
+    return probed_macs(estimator, scores, n_probe, sample_weight)
+
+
+def probed_macs(router, list_scores, n_probe: int, sample_weight) -> float:
+    """Mean MACs of a search by a router; where it visits all lists, it is not asked."""
+    if n_probe >= router.partition_.n_partitions:
+        return float(router.keys_.size)
+    n_keys = keys_in_first(list_scores, router.partition_.sizes_, n_probe)
+    n_scored = weighted_mean(n_keys, sample_weight)
+    return float(n_macs(router) + router.keys_.shape[1] * n_scored)
+
+
+def index_macs(index, X, sample_weight, **search) -> float:
+    """Mean MACs of a search by an index."""
+    n_scored = weighted_mean(index.visited(X, **search)[1], sample_weight)
+    return float(n_macs(index.router_) + index.keys_.shape[1] * n_scored)
 
 
 def n_macs(router) -> int:
     """Multiply-accumulates that a router spends on a query."""
+    products = 0
+    # A key is predicted for each list, whose product with the query is its score.
+    if not getattr(router, "shared_head", True) and router.partition_.n_partitions > 1:
+        products = router.partition_.centroids_.size
+    return n_weights(router) + products
+
+
+def n_weights(router) -> int:
+    """Numbers that a router multiplies a query with, and adds."""
     if hasattr(router, "net_"):
         state = router.net_.module_.state_dict().values()
         # The score of a predicted key takes its product with the query.

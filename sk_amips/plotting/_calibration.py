@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils import check_scalar, column_or_1d
 
-from .._samples import group_codes
+from .._samples import group_numbers
 from ..metrics import recall_at_k
 from ._axes import add_legend, begin, check_matplotlib, percent, style
 from ._fitted import as_index, exact_best, last_fitted, name_of
@@ -88,7 +90,14 @@ class CalibrationDisplay:
         -------
         self : CalibrationDisplay
             With the artists as attributes.
+
+        Raises
+        ------
+        ValueError
+            If there is a lower bound and no upper one, or the other way round.
         """
+        if (self.lower is None) != (self.upper is None):
+            raise ValueError("lower and upper must both be given, or none of them.")
         ax = begin(self, ax)
         from matplotlib.lines import Line2D
 
@@ -171,7 +180,7 @@ class CalibrationDisplay:
         TypeError
             If the estimator is no index.
         ValueError
-            If there are fewer than two groups.
+            If there are fewer than two groups, or a query has none.
 
         Examples
         --------
@@ -193,7 +202,7 @@ class CalibrationDisplay:
         check_scalar(
             confidence,
             "confidence",
-            float,
+            Real,
             min_val=0,
             max_val=1,
             include_boundaries="neither",
@@ -202,8 +211,10 @@ class CalibrationDisplay:
         if targets is None:
             targets = TARGETS if index.lists == "flat" else [index.target_recall]
         targets = column_or_1d(targets, dtype=np.float64)
+        if not len(targets):
+            raise ValueError("targets must hold at least one recall, got none.")
         true_scores, _ = exact_best(index, X, k, exact)
-        groups = _group_numbers(groups, len(true_scores))
+        groups = _at_least_two(group_numbers(groups, true_scores))
         rows = []
         for target in targets:
             found = index.search(X, k, target_recall=float(target))
@@ -221,13 +232,11 @@ class CalibrationDisplay:
         return display.plot(ax, **kwargs)
 
 
-def _group_numbers(groups, n_queries: int) -> np.ndarray:
-    """Group of each query, from 0 on."""
-    groups = np.arange(n_queries) if groups is None else groups
-    numbers = group_codes(groups, np.empty(n_queries))
-    if not numbers.any():
+def _at_least_two(groups: np.ndarray) -> np.ndarray:
+    """Return groups; raise a ValueError if all queries are of one."""
+    if groups.max() < 1:
         raise ValueError(
             "X must come from at least two groups (each query is one where groups=None)"
             ", got 1."
         )
-    return numbers
+    return groups

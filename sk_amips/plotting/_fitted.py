@@ -7,7 +7,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ..exact import exact_search
 from ..index import AmortizedNeighbors
-from ..metrics._pipeline import last_step
+from ..metrics._pipeline import as_router, last_step
 
 __all__ = ["as_index", "as_router", "exact_best", "last_fitted", "name_of"]
 
@@ -25,17 +25,6 @@ def as_index(estimator) -> AmortizedNeighbors:
             f"estimator must be an AmortizedNeighbors, got {type(estimator).__name__}."
         )
     return estimator
-
-
-def as_router(estimator):
-    """Return a router, or that of an index; raise a TypeError for anything else."""
-    router = getattr(estimator, "router_", estimator)
-    if not hasattr(router, "predict_partitions"):
-        raise TypeError(
-            "estimator must be a router or an AmortizedNeighbors, got "
-            f"{type(estimator).__name__}."
-        )
-    return router
 
 
 def name_of(estimator, name: str | None) -> str:

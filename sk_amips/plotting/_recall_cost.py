@@ -95,7 +95,7 @@ class RecallCostDisplay:
         ax = begin(self, ax)
         from matplotlib.lines import Line2D
 
-        is_one = np.ndim(self.recall[0]) == 0
+        is_one = np.ndim(next(iter(self.recall))) == 0
         costs, recall = self.costs, self.recall
         costs, recall = ([costs], [recall]) if is_one else (costs, recall)
         names = self.name if name is None else name
@@ -258,6 +258,8 @@ class RecallCostDisplay:
         ['centroids', 'optimistic']
         """
         check_matplotlib(f"{cls.__name__}.from_estimators")
+        if not estimators:
+            raise ValueError("estimators must hold at least one, got none.")
         display = cls._measured(
             list(estimators.values()),
             X,

@@ -250,6 +250,8 @@ class ScoreErrorDisplay:
         check_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, y_pred = column_or_1d(y_true), column_or_1d(y_pred)
         check_consistent_length(y_true, y_pred)
+        if not len(y_true):
+            raise ValueError("y_true and y_pred must hold at least one score.")
         if subsample is not None:
             check_scalar(subsample, "subsample", (int, np.integer), min_val=1)
             if subsample < len(y_true):

@@ -67,6 +67,8 @@ def _searches(index, targets, n_probes) -> list[dict]:
     if targets is None and n_probes is None and index.lists == "flat":
         targets = TARGETS
     if targets is not None:
+        if not len(targets):
+            raise ValueError("targets must hold at least one recall, got none.")
         return [{"target_recall": float(target)} for target in targets]
     return [{"n_probe": int(p)} for p in _probes(index, n_probes)]
 
@@ -89,10 +91,12 @@ def _probes(estimator, n_probes) -> np.ndarray:
         )
     if n_probes is None:
         n_probes = np.geomspace(1, n_lists, _N_POINTS).round()
-    n_probes = np.unique(np.asarray(n_probes, dtype=np.intp))
-    if n_probes[0] < 1:
-        raise ValueError(f"n_probes must be at least 1, got {n_probes[0]}.")
-    return np.minimum(n_probes, n_lists)
+    n_probes = np.asarray(n_probes)
+    if not n_probes.size or (n_probes != n_probes.round()).any() or n_probes.min() < 1:
+        raise ValueError(
+            f"n_probes must be whole numbers of lists, at least 1: got {n_probes}."
+        )
+    return np.unique(np.minimum(n_probes, n_lists).astype(np.intp))
 
 
 def _routed(router, X, exact, probes) -> list[tuple[float, float, float]]:

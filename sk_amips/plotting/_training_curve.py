@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import count
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 
+from ..metrics._pipeline import last_step
 from ._axes import begin, check_matplotlib, percent, style
 
 __all__ = ["TrainingCurveDisplay"]
@@ -33,7 +33,7 @@ class TrainingCurveDisplay:
     metric : ndarray of shape (n_epochs,), default=None
         Validation metric, between 0 and 1.
     metric_name : str, default=None
-        Its name in the history, such as "valid_match_rate".
+        Its name in the history, such as "valid_match_rate"; None: it has none.
     best_epoch : int, default=None
         The epoch to mark.
     name : str, default=None
@@ -99,7 +99,14 @@ class TrainingCurveDisplay:
         -------
         self : TrainingCurveDisplay
             With the artists as attributes.
+
+        Raises
+        ------
+        ValueError
+            If there are no losses.
         """
+        if not self.losses:
+            raise ValueError("losses must hold at least one curve, got none.")
         ax = begin(self, ax)
         from matplotlib.lines import Line2D
         from matplotlib.ticker import MaxNLocator
@@ -132,7 +139,7 @@ class TrainingCurveDisplay:
             )
         if self.metric is not None:
             twin = ax.twinx() if twin is None else twin
-            metric = _readable(self.metric_name)
+            metric = _readable(self.metric_name or "valid_metric")
             default = {
                 "color": next(free),
                 "linestyle": ":",
@@ -194,7 +201,7 @@ class TrainingCurveDisplay:
         """
         check_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
-        step = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        step, _ = last_step(estimator, None)
         step = getattr(step, "learned_router_", step)
         if not hasattr(step, "history_"):
             raise TypeError(
@@ -249,14 +256,18 @@ class TrainingCurveDisplay:
         metric_name = next((key for key in _METRICS if key in recorded), None)
         metric = None if metric_name is None else column(metric_name)
         epochs = column("epoch").astype(int)
-        best = -losses["valid_loss"] if "valid_loss" in losses else None
-        best = best if metric is None else metric
+        best = metric
+        if metric is None and "valid_loss" in losses:
+            best = -losses["valid_loss"]
+        if best is not None:
+            best = np.where(np.isfinite(best), best, -np.inf)
+            best = epochs[best.argmax()] if np.isfinite(best).any() else None
         return cls(
             epochs=epochs,
             losses=losses,
             metric=metric,
             metric_name=metric_name,
-            best_epoch=None if best is None else int(epochs[np.nanargmax(best)]),
+            best_epoch=None if best is None else int(best),
             name=name,
         )
 
@@ -274,8 +285,9 @@ def _readable(key: str) -> str:
 
 
 def _spans_decade(losses) -> bool:
-    values = np.concatenate([loss[np.isfinite(loss)] for loss in losses])
-    return bool(values.min() > 0 and values.max() > 10 * values.min())
+    values = np.concatenate([np.asarray(loss) for loss in losses])
+    values = values[np.isfinite(values)]
+    return len(values) > 0 and bool(0 < 10 * values.min() < values.max())
 
 
 def _add_legend(ax, twin) -> None:

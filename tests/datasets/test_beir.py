@@ -97,6 +97,11 @@ def test_nothing_relevant(folder, qrels):
         ("corpus.jsonl", '{"_id": "d4"}', "with '_id' and 'text'"),
         ("corpus.jsonl", "[1]", "must be a JSON object"),
         ("corpus.jsonl", '{"_id": "d1", "text": ""}', "the id 'd1' again"),
+        ("corpus.jsonl", '{"_id": "d4", "text": null}', "with '_id' and 'text'"),
+        ("corpus.jsonl", '{"_id": "d4", "text": ["b"]}', "with '_id' and 'text'"),
+        ("corpus.jsonl", '{"_id": null, "text": "b"}', "with '_id' and 'text'"),
+        ("corpus.jsonl", '{"_id": "d4", "text": "b", "title": 3}', "Line 4 of"),
+        ("corpus.jsonl", "[" * 100_000, "Line 4 of .*corpus"),
         ("queries.jsonl", '{"text": "x"}', "Line 5 of .*queries"),
         ("qrels/test.tsv", "q1\td1", "Line 8 of .*test.tsv must be a query"),
         ("qrels/test.tsv", "q1\t0\td1\t1", "between tabs"),
@@ -108,6 +113,22 @@ def test_bad_lines(folder, name, line, message):
         file.write(line)
     with pytest.raises(ValueError, match=message):
         load_beir(folder)
+
+
+@pytest.mark.parametrize("line", ["q1 d1 1", "q1\t0\td1\t1", "q1\td1\t0.5"])
+def test_a_first_line_that_is_no_header(folder, line):
+    (folder / "qrels" / "test.tsv").write_text(table(QRELS, header=f"{line}\n"))
+    with pytest.raises(ValueError, match=r"Line 1 of .* between tabs"):
+        load_beir(folder)
+
+
+def test_byte_order_marks(folder):
+    expected = load_beir(folder)
+    for file in (*folder.glob("*.jsonl"), folder / "qrels" / "test.tsv"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_beir(folder).key_ids == expected.key_ids
+    (folder / "qrels" / "test.tsv").write_bytes(b"\xef\xbb\xbf" + b"q1\td1\t1")
+    assert load_beir(folder).query_ids == ["q1"]
 
 
 @pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])

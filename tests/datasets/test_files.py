@@ -114,6 +114,13 @@ def test_a_map_saved_over_its_own_file(tmp_path, matrix, suffix):
     assert_array_equal(load_vectors(path), X[2:])
 
 
+def test_files_of_the_user_are_left_alone(tmp_path, matrix):
+    (tmp_path / "x.npy.part").write_text("mine")
+    save_vectors(tmp_path / "x.npy", matrix(".npy"))
+    assert (tmp_path / "x.npy.part").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("suffix", TYPES)
 @pytest.mark.parametrize("cut", [1, 3, 4])
 def test_truncated(tmp_path, matrix, suffix, cut):
@@ -124,7 +131,39 @@ def test_truncated(tmp_path, matrix, suffix, cut):
         load_vectors(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("(7, 5)", "(9223372036854775808, 5)"),
+        ("(7, 5)", "(True, 5)"),
+        ("(7, 5)", "(2147483648, 5)"),
+        ("(7, 5)", "(-7, 5)"),
+        ("(7, 5)", "(1099511627776, 1099511627776)"),
+        ("'<f8'", "["),
+    ],
+)
+def test_headers_of_npy_that_make_no_sense(tmp_path, matrix, change):
+    np.save(tmp_path / "x.npy", matrix(".npy"))
+    raw = (tmp_path / "x.npy").read_bytes()
+    header, numbers = raw[10:128].decode("latin1"), raw[128:]
+    assert change[0] in header
+    header = header.replace(*change).rstrip().ljust(117)[:117] + "\n"
+    (tmp_path / "x.npy").write_bytes(raw[:10] + header.encode("latin1") + numbers)
+    with pytest.raises(ValueError, match=r"x\.npy"):
+        load_vectors(tmp_path / "x.npy")
+
+
 @pytest.mark.parametrize("suffix", [*VECS, *BIN])
+def test_headers_of_more_rows_than_there_are(tmp_path, suffix):
+    """Nothing is allocated for what a header alone says."""
+    path = tmp_path / f"x{suffix}"
+    header = [2**31 - 1] * 2 if suffix in VECS else [2**31, 4]
+    path.write_bytes(np.array(header, "<u4").tobytes() + bytes(16))
+    with pytest.raises(ValueError, match="bytes"):
+        load_vectors(path)
+
+
+@pytest.mark.parametrize("suffix", TYPES)
 def test_too_long(tmp_path, matrix, suffix):
     path = tmp_path / f"x{suffix}"
     save_vectors(path, matrix(suffix))

@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 from sk_amips import exact_search
 from sk_amips.datasets import load_hdf5
+from sk_amips.metrics import recall_at_k
 
 h5py = pytest.importorskip("h5py")
 
@@ -114,10 +115,26 @@ def test_euclidean_needs_one_more_feature(write, arrays):
     assert data.key_vectors.dtype == np.float32
     assert_array_equal(data.query_vectors[:, -1], 1)
     assert_array_equal(data.learn_vectors[:, -1], 1)
-    squares = ((data.query_vectors[:, None, :4] - arrays["train"]) ** 2).sum(axis=2)
+    squares = ((arrays["test"][:, None] - arrays["train"]) ** 2).sum(axis=2)
     scores = data.query_vectors @ data.key_vectors.T
-    own = (arrays["test"] ** 2).sum(axis=1, keepdims=True)
+    own = (data.query_vectors[:, :-1] ** 2).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(own - 2 * scores, squares, rtol=1e-4, atol=1e-4)
+
+
+def test_euclidean_scores_do_not_drown_far_from_zero(write, rng):
+    """Where all keys lie far away, wrong ones are no ties of the right ones."""
+    arrays = {
+        "train": 1000 + rng.normal(size=(500, 8)),
+        "test": 1000 + rng.normal(size=(50, 8)),
+    }
+    data = load_hdf5(write(arrays, "euclidean"))
+    scores, best = exact_search(data.key_vectors, data.query_vectors, 10)
+    assert_array_equal(
+        np.sort(best), np.sort(nearest(*arrays.values(), "euclidean", 10))
+    )
+    wrong = rng.integers(500, size=(50, 10))
+    found = np.einsum("nd,nkd->nk", data.query_vectors, data.key_vectors[wrong])
+    assert recall_at_k(scores, found, wrong) < 0.1
 
 
 def test_optional_parts(write, arrays):
@@ -153,12 +170,80 @@ def test_the_distance_asked_for(write, arrays):
         ({"neighbors": np.zeros((3, 2), int)}, "each of its 20 queries"),
         ({"neighbors": np.full((20, 2), 60)}, "from 0 to 59, .* got 60 to 60"),
         ({"neighbors": np.full((20, 2), -1)}, "got -1 to -1"),
+        ({"neighbors": np.full((20, 2), 0.7)}, "matrix of integers .* got float64"),
+        ({"neighbors": np.full((20, 2), b"a")}, "matrix of integers .* got |S1"),
+        ({"neighbors": np.zeros(20, int)}, r"of shape \(20,\)"),
     ],
 )
 def test_contradictions(write, arrays, change, message):
     arrays = {n: X for n, X in {**arrays, **change}.items() if X is not None}
     with pytest.raises(ValueError, match=message):
         load_hdf5(write(arrays))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("name", ["train", "test"])
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_numbers_are_finite_where_they_are_read(write, arrays, distance, name, number):
+    arrays[name][3:5, 2] = number
+    match = rf"{name} of .* contains NaN or infinity \(first in row 3\)"
+    with pytest.raises(ValueError, match=match):
+        load_hdf5(write(arrays, distance))
+
+
+@pytest.mark.parametrize("name", ["train", "test", "learn", "neighbors"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"chunks": (1024, 4)}, {"chunks": (1024, 4), "compression": "gzip"}],
+    ids=["one piece", "chunks", "compressed"],
+)
+@pytest.mark.parametrize("n_written", [0, 1])
+def test_matrices_are_as_large_as_they_say(write, arrays, name, options, n_written):
+    """A small file that says it holds 32 GiB is not believed."""
+    path = write({n: X for n, X in arrays.items() if n != name})
+    if n_written and "chunks" not in options:
+        pytest.skip("writing a row allocates all of them")
+    dtype = "i4" if name == "neighbors" else "f4"
+    with h5py.File(path, "a") as file:
+        added = file.create_dataset(name, (2**31, 4), dtype, **options)
+        added[:n_written] = 0
+    assert path.stat().st_size < 50_000
+    with pytest.raises(ValueError, match=f"{name} of .* bytes: .* are stored"):
+        load_hdf5(path)
+
+
+@pytest.mark.parametrize("name", ["train", "learn", "neighbors"])
+def test_what_is_no_matrix(write, arrays, name):
+    arrays.pop(name, None)
+    path = write(arrays)
+    with h5py.File(path, "a") as file:
+        file.create_group(name)
+    with pytest.raises(ValueError, match=f"{name} of .* must be a matrix, got Group"):
+        load_hdf5(path)
+    with h5py.File(path, "a") as file:
+        del file[name]
+        file[name] = h5py.SoftLink("/nowhere")
+    with pytest.raises(ValueError, match=f"{name} of .* must be a matrix, got None"):
+        load_hdf5(path)
+
+
+def test_matrices_of_other_files(write, arrays, tmp_path):
+    other = tmp_path / "other.bin"
+    other.write_bytes(arrays["train"].tobytes())
+    layout = h5py.VirtualLayout((20, 4), "f4")
+    layout[:] = h5py.VirtualSource(tmp_path / "absent.hdf5", "test", (20, 4))
+    test = arrays.pop("test")
+    path = write({"learn": test})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("train", (60, 4), "f4", external=[(other, 0, 960)])
+        file["test"] = test
+    with pytest.raises(ValueError, match=r"train of .* must lie in this file"):
+        load_hdf5(path)
+    path = write({"train": arrays["train"]})
+    with h5py.File(path, "a") as file:
+        file.create_virtual_dataset("test", layout)
+    with pytest.raises(ValueError, match=r"test of .* must lie in this file"):
+        load_hdf5(path)
 
 
 @pytest.mark.parametrize("keep", [0, 100, -1])

@@ -73,6 +73,9 @@ def test_norm_spread():
     logs = np.log(np.linalg.norm(log.keys, axis=1))
     assert logs.std() == pytest.approx(0.5, rel=0.1)
     assert winners(log) < winners(problem())
+    with pytest.raises(ValueError, match="norm_spread must leave norms within"):
+        problem(norm_spread=200)
+    assert np.isfinite(problem(norm_spread=5).keys).all()
 
 
 def test_effective_rank():

@@ -38,6 +38,7 @@ def broken(value, row=3):
             ValueError,
             r"numbers of samples: \[9, 1\]",
         ),
+        ({}, {"groups": [None] * 9}, ValueError, "groups contains .* missing value"),
         ({"keys": KEYS[0]}, {}, ValueError, "keys must be a 2-D array"),
         ({"keys": KEYS[:0]}, {}, ValueError, "keys must not be empty"),
         ({"keys": broken(np.nan)}, {}, ValueError, r"keys.*NaN.*\(first in row 3\)"),

@@ -18,9 +18,9 @@ from sk_amips.partition import spherical_kmeans
 
 
 def last_states(err):
-    """The last state of each line, by what is counted."""
-    lines = [line.split("\r")[-1] for line in err.splitlines() if line]
-    return {re.search(r" (labels|epochs):", line)[1]: line for line in lines}
+    """The last state of what is counted, by its name."""
+    states = [re.search(r"^\w+ (labels|epochs):.*", s) for s in re.split("[\r\n]", err)]
+    return {state[1]: state[0] for state in states if state}
 
 
 def full(n):
@@ -52,6 +52,12 @@ def test_labels_then_epochs(make, log, capsys, params, n_jobs):
     for state in states.values():
         assert state.startswith(type(est).__name__)
         assert "100%" in state
+
+
+def test_one_bar_is_left(make, log, capsys):
+    make(verbose=1, early_stopping=True).fit(log.train)
+    (left,) = [line for line in capsys.readouterr().err.split("\n") if line]
+    assert " epochs: 100%" in left.split("\r")[-1]
 
 
 def test_labels_of_all_kinds_are_counted(make, log, capsys):

@@ -42,6 +42,19 @@ def test_match_rate_up_to_a_millionth(size, sign):
     assert match_rate(true, found) == 0.5
 
 
+def test_tolerance():
+    """Keys far from zero: half of the scores is what all have in common."""
+    true, wrong = [[-1e6, -1e6 - 0.1]], [[-1e6 - 0.5, -1e6 - 0.7]]
+    found = wrong, [[4, 7]]
+    assert match_rate(true, wrong) == recall_at_k(true, *found) == 1
+    assert mean_reciprocal_rank(true, *found) == 1
+    assert match_rate(true, wrong, tol=0) == recall_at_k(true, *found, tol=1e-9) == 0
+    assert mean_reciprocal_rank(true, *found, tol=0.0) == 0
+    assert match_rate([1.0], [0.91], tol=0.1) == 1
+    with pytest.raises(ValueError, match="tol == -1"):
+        match_rate([1.0], [0.91], tol=-1)
+
+
 def test_match_rate_weights():
     true, found = [1.0, 1.0, 1.0], [1.0, 0.0, 1.0]
     assert match_rate(true, found, sample_weight=[1, 2, 1]) == 0.5
@@ -279,3 +292,14 @@ def test_metrics_grow_with_the_quality_of_the_answer(rng):
         values.append((match_rate(true, scores), recall_at_k(true, scores, found)))
     assert values[-1] == (1.0, 1.0)
     assert all(np.less(*pair).all() for pair in pairwise(values))
+
+
+@pytest.mark.parametrize("metric", [recall_at_k, mean_reciprocal_rank])
+def test_what_is_no_answer(metric):
+    with pytest.raises(ValueError, match="'average' parameter"):
+        metric([[1.0]], [[1.0]], [[1]], average="none")
+    with pytest.raises(ValueError, match="found_indices must be integers"):
+        metric([[1.0, 0.5]], [[1.0, 0.5]], [[0.9, 0.2]])
+    with pytest.raises(ValueError, match="true_scores contains NaN"):
+        metric([[np.nan]], [[1.0]], [[1]])
+    assert metric([[1.0]], [[1.0]], [[3.0]]) == 1

@@ -1,6 +1,10 @@
 import numpy as np
 import pytest
-from sklearn.model_selection import cross_val_score
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, normalize
 
 from sk_amips import (
     AmortizedNeighbors,
@@ -11,6 +15,7 @@ from sk_amips import (
 from sk_amips.metrics import (
     keys_scanned,
     macs_per_query,
+    match_rate_scorer,
     neg_keys_scanned_scorer,
     neg_macs_scorer,
     routing_recall,
@@ -59,7 +64,7 @@ def test_better_routers_score_higher(routed, keys, queries):
     assert routing_recall_scorer(1)(oracle, queries) == 1
 
 
-@pytest.mark.parametrize("recall", [0.5, 0.9])
+@pytest.mark.parametrize("recall", [0.5, 0.9, 1.0])
 def test_macs_are_those_of_as_many_lists_as_it_takes(routed, queries, recall):
     router, scores, best = routed
     p = next(p for p in range(1, 11) if routing_recall(scores, best, p) >= recall)
@@ -89,11 +94,38 @@ def test_an_index_is_asked_for_the_recall(router, queries):
     assert neg_keys_scanned_scorer(0.6, k=2)(index, queries) == pytest.approx(-share)
 
 
-def test_cross_validation(router, queries):
-    for k in (1, 3):
-        scoring = routing_recall_scorer(2, k)
-        scores = cross_val_score(router, queries, cv=4, scoring=scoring)
-        assert ((scores > 0) & (scores <= 1)).all()
-        scoring = neg_keys_scanned_scorer(k=k)
-        scores = cross_val_score(router, queries, cv=4, scoring=scoring)
-        assert ((scores >= -1) & (scores < 0)).all()
+def test_where_all_lists_are_visited_the_router_is_not_asked(router, queries):
+    reverse = clone(router).fit(queries)
+    reverse.predict_partitions = lambda X: -router.predict_partitions(X)
+    assert neg_macs_scorer(1.0)(reverse, queries) == -router.keys_.size
+    assert macs_per_query(reverse, queries, n_probe=10) == router.keys_.size
+
+
+def test_the_router_of_an_index_is_judged(router, queries):
+    index = AmortizedNeighbors(router, k=3, target_recall=0.9, random_state=0)
+    index.fit(queries)
+    scorer = routing_recall_scorer(2, k=3)
+    assert scorer(index, queries) == scorer(router, queries)
+
+
+SCORERS = [routing_recall_scorer(2, 3), neg_keys_scanned_scorer(k=3), neg_macs_scorer()]
+
+
+@pytest.mark.parametrize("scorer", SCORERS, ids=str)
+def test_cross_validation(scorer, router, queries):
+    """Each fold is scored as by itself, also where a search or a pipeline is fitted."""
+    grid = GridSearchCV(router, {"n_jobs": [None]}, scoring=scorer, cv=2)
+    nested = make_pipeline(FrozenEstimator(Normalizer()), make_pipeline(grid))
+    for estimator in (router, grid, nested):
+        scores = cross_val_score(estimator, queries, cv=KFold(4), scoring=scorer)
+        for score, (train, test) in zip(scores, KFold(4).split(queries), strict=True):
+            Q = queries if estimator is not nested else normalize(queries)
+            assert score == scorer(clone(router).fit(Q[train]), Q[test])
+
+
+@pytest.mark.parametrize("scorer", [*SCORERS, match_rate_scorer()], ids=str)
+def test_other_estimators_are_refused(scorer, router, queries):
+    name = type(scorer).__name__
+    for other in (Normalizer(), make_pipeline(Normalizer()), GridSearchCV(router, {})):
+        with pytest.raises(TypeError, match=f"{name} needs a router or an index"):
+            scorer(other, queries)

@@ -185,5 +185,31 @@ def test_bad_input(scores, best, message):
 
 
 def test_recall_is_a_share():
-    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+    with pytest.raises(ValueError, match="recall == 95, must be <= 1"):
         keys_scanned([[1.0]], [0], [1], recall=95)
+
+
+@pytest.mark.parametrize("n_lists", [10, 49, 100])
+@pytest.mark.parametrize("k", [1, 3])
+def test_as_few_lists_as_it_takes(n_lists, k):
+    """One query has its best keys in each list: p of n lists have p of n keys."""
+    scores = np.tile(-np.arange(n_lists), (n_lists, 1))
+    best = np.repeat(np.arange(n_lists)[:, None], k, axis=1)
+    for p in range(1, n_lists + 1):
+        for weight in (None, np.ones(n_lists), np.full(n_lists, 0.1)):
+            share = keys_scanned(
+                scores, best, np.ones(n_lists), p / n_lists, sample_weight=weight
+            )
+            assert share == pytest.approx(p / n_lists)
+
+
+@pytest.mark.parametrize("sizes", [[5, 5, 5], [5], [], [0, 0], [5, -1]])
+def test_sizes_are_those_of_the_lists(sizes):
+    with pytest.raises(ValueError, match="numbers of keys of 2 lists"):
+        keys_scanned([[1.0, 0.0]], [1], sizes)
+
+
+@pytest.mark.parametrize("p", [0, -1, 1.5])
+def test_whole_lists_are_visited(p):
+    with pytest.raises((ValueError, TypeError), match=r"p == |p must be an instance"):
+        routing_recall([[1.0, 0.0]], [1], p)

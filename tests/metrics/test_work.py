@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
@@ -7,6 +8,7 @@ from sklearn.preprocessing import Normalizer
 from sk_amips import (
     AmortizedNeighbors,
     CentroidRouter,
+    KeyNetRegressor,
     LinearRouter,
     OptimisticRouter,
     SupportNetRegressor,
@@ -90,7 +92,34 @@ def test_a_search_needs_queries(router, search):
         macs_per_query(router, **search)
 
 
+def test_a_key_for_each_list_is_multiplied_with_the_query(keys, queries):
+    params = {"hidden_layer_sizes": (6,), "max_epochs": 1, "random_state": 0}
+    net = KeyNetRegressor(keys, n_partitions=LISTS, **params).fit(queries)
+    state = net.net_.module_.state_dict().values()
+    assert macs_per_query(net) == sum(t.numel() for t in state) + LISTS * 4
+    # One key, whose products with the centroids are among the weights, or with nothing.
+    for change in ({"shared_head": True}, {"n_partitions": 1}):
+        other = clone(net).set_params(**change).fit(queries)
+        state = other.net_.module_.state_dict().values()
+        assert macs_per_query(other) == sum(t.numel() for t in state)
+
+
+@pytest.mark.parametrize("n_probe", [None, 2, LISTS])
+def test_bad_queries(router, queries, n_probe):
+    """Whether the router is asked or not."""
+    with pytest.raises(ValueError, match="2 features"):
+        macs_per_query(router, queries[:, :2], n_probe=n_probe)
+    with pytest.raises(ValueError, match="minimum of 1"):
+        macs_per_query(router, queries[:0], n_probe=n_probe)
+    with pytest.raises(ValueError, match="sample_weight"):
+        macs_per_query(router, queries, n_probe=n_probe, sample_weight=[1.0, 2.0])
+    with pytest.raises(ValueError, match="k == -5"):
+        macs_per_query(router, queries, n_probe=n_probe, k=-5)
+
+
 def test_bad_searches(router, queries):
+    with pytest.raises(TypeError, match="a router or an AmortizedNeighbors, got Norm"):
+        macs_per_query(Normalizer().fit(queries), queries)
     with pytest.raises(ValueError, match="got a CentroidRouter"):
         macs_per_query(router, queries, target_recall=0.9)
     with pytest.raises(ValueError, match="n_probe == 0"):

@@ -32,7 +32,7 @@ def test_a_band_is_not_needed():
 def test_more_confidence_is_a_wider_band(fitted):
     wide, narrow = (
         CalibrationDisplay.from_estimator(fitted.index, fitted.X, confidence=level)
-        for level in (0.99, 0.5)
+        for level in (np.float32(0.99), 0.5)
     )
     assert (wide.upper - wide.lower > narrow.upper - narrow.lower).all()
 
@@ -55,6 +55,13 @@ def test_errors(fitted):
         draw(fitted.index, fitted.X, groups=np.zeros(len(fitted.X)))
     with pytest.raises(ValueError, match="inconsistent numbers"):
         draw(fitted.index, fitted.X, groups=[0, 1])
+    nameless = np.r_[np.nan, np.nan, np.arange(2.0, len(fitted.X))]
+    with pytest.raises(ValueError, match="missing value"):
+        draw(fitted.index, fitted.X, groups=nameless)
+    with pytest.raises(ValueError, match="targets must hold at least one"):
+        draw(fitted.index, fitted.X, targets=[])
+    with pytest.raises(ValueError, match="lower and upper must both be given"):
+        CalibrationDisplay(targets=[0.8], recall=[0.9], lower=[0.7]).plot()
     with pytest.raises(ValueError, match="confidence == 1"):
         draw(fitted.index, fitted.X, confidence=1.0)
 

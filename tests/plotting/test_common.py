@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
@@ -127,6 +128,20 @@ def test_the_last_step_of_a_pipeline_is_drawn(display_class, kind, fitted):
     pipeline = make_pipeline(Normalizer(), step).fit(fitted.train)
     display = make(display_class, pipeline, fitted.X)
     direct = make(display_class, pipeline[-1], Normalizer().transform(fitted.X))
+    assert display.ax_.get_ylim() == direct.ax_.get_ylim()
+
+
+@every_display
+def test_the_best_of_a_grid_search_is_drawn(display_class, kind, fitted):
+    estimator = clone(getattr(fitted, kind))
+    search = GridSearchCV(estimator, {"n_jobs": [None]}, cv=2)
+    pipeline = make_pipeline(Normalizer(), make_pipeline(search)).fit(fitted.train)
+    display = make(display_class, pipeline, fitted.X)
+    direct = make(
+        display_class,
+        pipeline[-1][-1].best_estimator_,
+        Normalizer().transform(fitted.X),
+    )
     assert display.ax_.get_ylim() == direct.ax_.get_ylim()
 
 

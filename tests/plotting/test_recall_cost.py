@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from sk_amips import AmortizedNeighbors, CentroidRouter
@@ -98,6 +99,19 @@ def test_a_unit_of_ones_own_labels_the_axis():
     assert display.ax_.get_xlabel() == "Bytes per key"
 
 
+def test_more_lists_than_there_are_is_one_point(fitted):
+    display = RecallCostDisplay.from_estimator(
+        fitted.linear, fitted.X, n_probes=[1.0, 50, 100], cost="lists"
+    )
+    np.testing.assert_array_equal(display.costs, [1, 9])
+
+
+def test_numbers_of_a_table():
+    numbers = pd.DataFrame({"cost": [1.0, 2.0], "recall": [0.5, 0.9]}, index=[5, 6])
+    display = RecallCostDisplay(costs=numbers["cost"], recall=numbers["recall"]).plot()
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), [0.5, 0.9])
+
+
 def test_there_is_no_legend_without_names():
     display = RecallCostDisplay(costs=np.array([0.1, 1]), recall=np.array([0.5, 1]))
     assert display.plot().ax_.get_legend() is None
@@ -111,8 +125,13 @@ def test_errors(fitted):
         draw(fitted.index, fitted.X, targets=[0.9], n_probes=[1])
     with pytest.raises(TypeError, match="must be an AmortizedNeighbors"):
         draw(fitted.linear, fitted.X, targets=[0.9])
-    with pytest.raises(ValueError, match="n_probes must be at least 1, got 0"):
-        draw(fitted.linear, fitted.X, n_probes=[0, 1])
+    for n_probes in ([0, 1], [1.9], []):
+        with pytest.raises(ValueError, match="n_probes must be whole numbers of lists"):
+            draw(fitted.linear, fitted.X, n_probes=n_probes)
+    with pytest.raises(ValueError, match="targets must hold at least one"):
+        draw(fitted.index, fitted.X, targets=[])
+    with pytest.raises(ValueError, match="estimators must hold at least one"):
+        RecallCostDisplay.from_estimators({}, fitted.X)
     with pytest.raises(ValueError, match="no calibration for k=7"):
         draw(fitted.index, fitted.X, k=7)
     single = CentroidRouter(fitted.keys, n_partitions=1).fit(fitted.X)

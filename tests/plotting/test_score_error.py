@@ -63,3 +63,5 @@ def test_errors():
         ScoreErrorDisplay.from_predictions([1, 2], [1, 2], subsample=0)
     with pytest.raises(ValueError, match="inconsistent numbers"):
         ScoreErrorDisplay.from_predictions([1, 2], [1])
+    with pytest.raises(ValueError, match="at least one score"):
+        ScoreErrorDisplay.from_predictions([], [])

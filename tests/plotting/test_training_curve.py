@@ -112,3 +112,26 @@ def test_of_an_index_the_router_that_was_trained(fitted):
     assert len(display.epochs) == fitted.support.n_iter_
     with pytest.raises(TypeError, match=r"trained a network.* got LinearRouter"):
         TrainingCurveDisplay.from_estimator(fitted.index)
+
+
+@pytest.mark.parametrize("part", ["train_loss", "valid_loss"])
+@pytest.mark.parametrize("loss", [np.nan, np.inf, -np.inf])
+def test_losses_that_are_not_finite(part, loss):
+    rows = [{"epoch": i, "train_loss": 1.0, "valid_loss": 1.0 / i} for i in (1, 2)]
+    for row in rows:
+        row[part] = loss
+    display = TrainingCurveDisplay.from_history(rows)
+    assert display.best_epoch == (2 if part == "train_loss" else None)
+    alone = [{"epoch": 1, "train_loss": loss}]
+    assert TrainingCurveDisplay.from_history(alone).ax_.get_yscale() == "linear"
+    rows[0]["valid_loss"] = 3.0
+    rows[1]["valid_loss"] = loss
+    assert TrainingCurveDisplay.from_history(rows).best_epoch == 1
+
+
+def test_a_metric_needs_no_name_and_a_plot_needs_losses():
+    losses, metric = {"train_loss": [1.0, 0.5]}, [0.5, 0.6]
+    display = TrainingCurveDisplay(epochs=[1, 2], losses=losses, metric=metric).plot()
+    assert display.metric_ax_.get_ylabel() == "Validation metric"
+    with pytest.raises(ValueError, match="losses must hold at least one curve"):
+        TrainingCurveDisplay(epochs=[1, 2], losses={}).plot()
