@@ -50,17 +50,6 @@ def usable_queries(
     return rows, codes
 
 
-def group_codes(groups, queries) -> np.ndarray:
-    """Groups, one for each query, as numbers from 0 on.
-
-    Raises
-    ------
-    ValueError
-        If they do not fit the queries, or one is missing.
-    """
-    return np.unique(checked_groups(groups, queries), return_inverse=True)[1]
-
-
 def checked_groups(groups, queries) -> np.ndarray | None:
     """Groups, one for each query, if there are any.
 

@@ -20,8 +20,6 @@ _ROLES = {"train": "key", "test": "query", "learn": "learn"}
 _LARGEST_RATIO = 100
 # Rows of norm one, up to float32's rounding, are left as they are.
 _ROUNDING = 1e-6
-# By how much compression may make numbers fewer bytes.
-_COMPRESSION = 1000
 
 
 def load_hdf5(path: str | os.PathLike, *, distance: str | None = None) -> Bunch:
@@ -114,9 +112,7 @@ def load_hdf5(path: str | os.PathLike, *, distance: str | None = None) -> Bunch:
         raise ValueError(f"{path} is not a whole HDF5 file: {error}") from error
     with file:
         distance = _check_distance(path, distance, file.attrs.get("distance"))
-        found = {name: file.get(name) for name in (*_ROLES, "neighbors")}
-        found = {k: v for k, v in found.items() if isinstance(v, h5py.Dataset)}
-        if missing := {"train", "test"} - found.keys():
+        if missing := {"train", "test"} - set(file):
             raise ValueError(
                 f"{path} must hold 'train' and 'test', got no {sorted(missing)}: it "
                 f"has {sorted(file)}."

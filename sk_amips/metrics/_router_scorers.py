@@ -23,10 +23,6 @@ class routing_recall_scorer(Scorer):
     k : int, default=1
         Number of keys wanted for each query.
 
-    Notes
-    -----
-    Of an index, its ``router_`` is scored.
-
     Examples
     --------
     >>> import numpy as np

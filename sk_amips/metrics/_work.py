@@ -126,9 +126,7 @@ def n_weights(router) -> int:
     """Numbers that a router multiplies a query with, and adds."""
     if hasattr(router, "net_"):
         state = router.net_.module_.state_dict().values()
-        # The score of a predicted key takes its product with the query.
-        products = router.partition_.centroids_.size if router._predicts_keys else 0
-        return sum(tensor.numel() for tensor in state) + products
+        return sum(tensor.numel() for tensor in state)
     if hasattr(router, "coef_"):
         return sum(f.size for f in getattr(router, "factors_", (router.coef_,)))
     n_factors = router.ellipsoids_.factors.numel() if hasattr(router, "rank") else 0
