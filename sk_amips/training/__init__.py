@@ -6,16 +6,20 @@ from ._callbacks import EpochEvents, ValidationStopping
 from ._data import Matching, TrainingData
 from ._net import AmipsNet
 from ._precision import Precision, check_precision
+from ._processes import ONE, OneProcess, SeveralProcesses, processes_of
 from ._schedule import RateSchedule, WeightAverage, warmup_cosine
 from ._step import check_execution, choose_execution
 
 __all__ = [
+    "ONE",
     "AmipsNet",
     "Batches",
     "EpochEvents",
     "Matching",
+    "OneProcess",
     "Precision",
     "RateSchedule",
+    "SeveralProcesses",
     "TrainingData",
     "ValidationStopping",
     "WeightAverage",
@@ -24,6 +28,7 @@ __all__ = [
     "check_precision",
     "choose_execution",
     "noisy_queries",
+    "processes_of",
     "sources",
     "warmup_cosine",
 ]
