@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import HasMethods
 
 from ..partition import Partition
 from ..routing._base import BaseRouter
-from ..training import OneProcess, processes_of
+from ..training import OneProcess, device_of, processes_of
 
 __all__ = ["SharedFit"]
 
@@ -32,7 +32,7 @@ class SharedFit(BaseRouter):
     def _device(self):
         if self.accelerator is None:
             return self.device
-        device = self.accelerator.device
+        device = device_of(self.accelerator)
         if self.device != "auto":
             asked = torch.device(self.device)
             if asked not in (device, torch.device(device.type)):

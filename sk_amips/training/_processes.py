@@ -15,7 +15,7 @@ from .._validation import row_blocks
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-__all__ = ["ONE", "OneProcess", "SeveralProcesses", "processes_of"]
+__all__ = ["ONE", "OneProcess", "SeveralProcesses", "device_of", "processes_of"]
 
 # Parts of a search begin at multiples of this: products of matrices of very few rows
 # are rounded in another way, and labels shall not depend on the number of processes.
@@ -31,6 +31,13 @@ def processes_of(accelerator: Accelerator | None) -> OneProcess:
     if accelerator is None or accelerator.num_processes == 1:
         return ONE
     return SeveralProcesses(accelerator)
+
+
+def device_of(accelerator: Accelerator) -> torch.device:
+    """Where an accelerator computes."""
+    device = accelerator.device
+    # Processes of a CPU number it, and torch does not load tensors of "cpu:0".
+    return torch.device("cpu") if device.type == "cpu" else device
 
 
 class OneProcess:
@@ -101,7 +108,7 @@ class SeveralProcesses(OneProcess):
 
     def __init__(self, accelerator: Accelerator):
         self._accelerator = accelerator
-        self._device = accelerator.device
+        self._device = device_of(accelerator)
         self._index = accelerator.process_index
         self.count = accelerator.num_processes
         self.is_main = accelerator.is_main_process
