@@ -192,7 +192,8 @@ class SeveralProcesses(OneProcess):
         from accelerate.utils import broadcast
 
         for tensor in (*module.parameters(), *module.buffers()):
-            tensor.copy_(broadcast(tensor.detach().clone()))
+            dense = tensor.detach().clone(memory_format=torch.contiguous_format)
+            tensor.copy_(broadcast(dense))
 
     def check_same(self, **arrays):
         own = torch.tensor([[_digest(array) for array in arrays.values()]])

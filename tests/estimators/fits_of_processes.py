@@ -1,7 +1,7 @@
 """Fits that one process and several are compared by.
 
-As a script, which ``accelerate launch`` starts once a process, it saves what each of
-them has learned to ``<folder>/<rank>.npz``.
+As a script, which is started once a process, it saves what each of them has learned to
+``<folder>/<rank>.npz``. With "cuda" for a second argument steps are replays of graphs.
 """
 
 import sys
@@ -107,10 +107,18 @@ CASES = {
 }
 
 
-def fitted(name, accelerator=None):
+# Those that CUDA graphs are tried by, and how.
+GRAPHED = (
+    *("sgd", "adamw", "key net", "odd batches", "sampled lists", "weights", "noise"),
+    *("no clip", "stop by recall", "stop by matches"),
+)
+CUDA = {"device": "auto", "execution": "graph", "precision": "float32"}
+
+
+def fitted(name, accelerator=None, **options):
     """The estimator of a case, fitted, and the labels that it learned from."""
     kind, params, given = CASES[name]
-    params, labels = OPTIONS | params, Labels()
+    params, labels = OPTIONS | params | options, Labels()
     params["callbacks"] = [*params.get("callbacks", []), labels]
     if accelerator is not None:
         params |= {"accelerator": accelerator}
@@ -118,10 +126,10 @@ def fitted(name, accelerator=None):
     return est, labels.arrays
 
 
-def learned(name, accelerator=None):
+def learned(name, accelerator=None, **options):
     """What a fit has learned, as arrays."""
-    est, labels = fitted(name, accelerator)
-    weights = [p.detach().numpy().ravel() for p in est.net_.module_.parameters()]
+    est, labels = fitted(name, accelerator, **options)
+    weights = [p.detach().cpu().numpy().ravel() for p in est.net_.module_.parameters()]
     lines = {
         line: np.array(est.history_[:, line])
         for line in est.history_[0]
@@ -158,7 +166,22 @@ class StopOne(Callback):
             net.watch_.stopped = True
 
 
-def main(folder):
+def on_gpus(folder):
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    # NCCL does not have two processes on one GPU.
+    alone = torch.cuda.device_count() < 2
+    backend = InitProcessGroupKwargs(backend="gloo" if alone else "nccl")
+    accelerator = Accelerator(kwargs_handlers=[backend])
+    found = {}
+    for name in GRAPHED:
+        for what, array in learned(name, accelerator, **CUDA).items():
+            found[f"{name}: {what}"] = array
+    np.savez(Path(folder) / f"{accelerator.process_index}.npz", **found)
+    accelerator.end_training()
+
+
+def on_cpus(folder):
     from accelerate import Accelerator
 
     torch.set_num_threads(1)
@@ -196,4 +219,5 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    folder, *where = sys.argv[1:]
+    on_gpus(folder) if where == ["cuda"] else on_cpus(folder)

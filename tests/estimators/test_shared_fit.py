@@ -24,15 +24,13 @@ fits = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(fits)
 
 
-@pytest.fixture(scope="module")
-def launched(tmp_path_factory):
+def launch(folder, *arguments):
     """What each of two processes has learned, and what they showed."""
-    folder = tmp_path_factory.mktemp("processes")
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # It finds a free port by itself.
     launch = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", *launch, str(FILE), str(folder)],
+        [sys.executable, "-m", *launch, str(FILE), str(folder), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -44,6 +42,11 @@ def launched(tmp_path_factory):
         with np.load(folder / f"{rank}.npz") as file:
             found.append(dict(file))
     return found, done.stderr
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    return launch(tmp_path_factory.mktemp("processes"))
 
 
 def test_processes_learn_the_same(launched):
@@ -112,6 +115,21 @@ def test_one_process_shows_progress(launched):
     assert len({*ends}) == 1
     assert "601/601" in ends[0]
     assert sum("epochs:   0%" in bar for bar in bars) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_graphs_of_several_processes(tmp_path):
+    """Recorded steps with the sum of gradients between them and the optimizer."""
+    ours, theirs = launch(tmp_path, "cuda")[0]
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name], err_msg=name)
+    for case in fits.GRAPHED:
+        one = fits.learned(case, **fits.CUDA)
+        for name in ("weights", "predicted", "history train_loss"):
+            np.testing.assert_allclose(
+                ours[f"{case}: {name}"], one[name], rtol=1e-3, atol=1e-3, err_msg=case
+            )
 
 
 @pytest.fixture
