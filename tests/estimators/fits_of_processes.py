@@ -5,6 +5,7 @@ As a script, which is started once a process, it saves what each of them has lea
 """
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -166,13 +167,18 @@ class StopOne(Callback):
             net.watch_.stopped = True
 
 
-def on_gpus(folder):
+def joined(*, cpu=False, backend=None):
+    """The accelerator of this process, which does not wait for ever for others."""
     from accelerate import Accelerator, InitProcessGroupKwargs
 
+    group = InitProcessGroupKwargs(backend=backend, timeout=timedelta(seconds=60))
+    return Accelerator(cpu=cpu, kwargs_handlers=[group])
+
+
+def on_gpus(folder):
     # NCCL does not have two processes on one GPU.
     alone = torch.cuda.device_count() < 2
-    backend = InitProcessGroupKwargs(backend="gloo" if alone else "nccl")
-    accelerator = Accelerator(kwargs_handlers=[backend])
+    accelerator = joined(backend="gloo" if alone else "nccl")
     found = {}
     for name in GRAPHED:
         for what, array in learned(name, accelerator, **CUDA).items():
@@ -182,10 +188,8 @@ def on_gpus(folder):
 
 
 def on_cpus(folder):
-    from accelerate import Accelerator
-
     torch.set_num_threads(1)
-    accelerator = Accelerator(cpu=True)
+    accelerator = joined(cpu=True)
     rank = accelerator.process_index
     found = {"count": accelerator.num_processes}
     for name in CASES:
