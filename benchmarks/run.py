@@ -159,6 +159,14 @@ JOBS = (
         "docs/speed.md",
         cache=False,
     ),
+    Job(
+        "many_gpus",
+        "",
+        "--processes 2 --cpu --n-queries 4000 --n-keys 2000 --width 32 --n-lists 20 "
+        "--hidden 32 --epochs 2 --batch-size 512",
+        "docs/guide/large_data.md",
+        cache=False,
+    ),
 )
 SCRIPTS = tuple(dict.fromkeys(Path(job.script).stem for job in JOBS))
 

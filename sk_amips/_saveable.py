@@ -18,6 +18,8 @@ class Saveable:
 
     # Private attributes that are part of the state.
     _private_state: ClassVar[tuple[str, ...]] = ()
+    # Parameters that belong to the process, and are None in what was saved or pickled.
+    _not_saved: ClassVar[tuple[str, ...]] = ()
 
     def save(self, path, *, keys=False, optimizer=False) -> None:
         """Save to a folder of files that hold no code.
@@ -71,7 +73,7 @@ class Saveable:
 
     def _to_state(self) -> dict:
         """Attributes as plain data."""
-        return dict(vars(self))
+        return vars(self) | dict.fromkeys(self._not_saved)
 
     def _restore(self, state: dict) -> None:
         """Set attributes from :meth:`_to_state`."""

@@ -5,6 +5,7 @@ import json
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -214,6 +215,21 @@ def test_sets_that_are_missing(imported, monkeypatch, tmp_path, capsys):
         corpora.available(["squad_nqg"], report)
     with pytest.raises(tables.Skip, match="debian: no folder"):
         corpora.load("debian")
+
+
+@pytest.mark.slow
+def test_two_processes(tmp_path):
+    file = tmp_path / "many.json"
+    sizes = "--n-queries 600 --n-keys 300 --width 8 --n-lists 5 --hidden 8 --epochs 1"
+    command = f"--processes 2 --cpu {sizes} --batch-size 100 --n-runs 1 --json {file}"
+    script = str(FOLDER / "many_gpus.py")
+    subprocess.run([sys.executable, script, *command.split()], check=True, timeout=300)
+    found = json.loads(file.read_text())
+    assert found["records"][0]["processes"] == 2
+    rows = found["tables"][0]["rows"]
+    assert [row[0] for row in rows] == ["labels", "training, batch 100"]
+    assert rows[0][-1] == 0
+    assert rows[1][-1] < 1e-5
 
 
 def test_memoriser_knows_its_own_queries(imported):

@@ -11,7 +11,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from sklearn.base import _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
@@ -160,6 +159,9 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
         going_on = self.warm_start and hasattr(self, "net_")
         tasks = FitTasks.of(self, X, y, sample_weight)
         with self._watched(tasks) as watch, self._fitting(going_on=going_on) as twin:
+            twin._check_same_fit(
+                X=X, y=y, sample_weight=sample_weight, groups=groups, X_val=X_val
+            )
             is_cold = X is None
             if is_cold:
                 if not (y is sample_weight is groups is None):
@@ -211,6 +213,7 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
         """
         going_on = hasattr(self, "net_")
         with self._watched() as watch, self._fitting(going_on=going_on) as twin:
+            twin._check_same_fit(X=X, y=y, sample_weight=sample_weight)
             X = twin._begin(X)
             twin.is_cold_ = False
             train = twin._training_data(X, y, sample_weight, watch=watch)
@@ -220,13 +223,14 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
 
     def _watched(self, tasks: FitTasks | None = None) -> FitWatch:
         """What tells progress bars, where they are wanted, and the tasks of a fit."""
-        return FitWatch(type(self).__name__ if self.verbose else None, tasks)
+        is_shown = self.verbose and self._processes().is_main
+        return FitWatch(type(self).__name__ if is_shown else None, tasks)
 
     def _begin(self, X) -> np.ndarray:
         """Check queries, and set what comes ahead of training or see that it holds."""
         going_on = hasattr(self, "net_")
         X = self._checked(X, reset=not going_on)
-        device = resolve_device(self.device)
+        device = resolve_device(self._device())
         check_execution(self.execution, device)
         check_precision(self.precision, device)
         if going_on:
@@ -285,7 +289,8 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
                 matched=self._matched(),
                 n_jobs=self.n_jobs,
                 memory=self.memory,
-                device=self.device,
+                device=self._device(),
+                processes=self._processes(),
                 progress=None if watch is None else watch.labels(len(X)),
             )
         else:
@@ -356,7 +361,7 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
                 "from."
             )
         noise = COLD_NOISE if self.key_noise == "auto" else self.key_noise
-        rng = check_random_state(self.random_state)
+        rng = self._random()
         rows = sources(len(keys), n, rng)
         return add_noise(keys, rows, noise, rng), rows
 
@@ -383,6 +388,7 @@ class BaseAmipsRegressor(CallbackSupport, NetRouter):
             seed=self._seed(),
             metrics=metrics,
             watch=watch,
+            processes=self._processes(),
         )
         watch.end_epochs()
         self._take_history()

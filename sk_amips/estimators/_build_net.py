@@ -51,7 +51,7 @@ def build_net(estimator, train: TrainingData, *, seed: int) -> AmipsNet:
         "criterion__scale": scale,
     }
     built |= {f"criterion__{k}": v for k, v in _loss_weights(estimator).items()}
-    net = make_net(estimator, built, resolve_device(estimator.device))
+    net = make_net(estimator, built, resolve_device(estimator._device()))
     estimator._prepare_module(net.module_)
     return net
 

@@ -52,7 +52,7 @@ def restored_net(estimator, state: dict):
         raise ValueError("a net is built by parameters of module and criterion.")
     weights = state["weights"]
     _check_shapes(estimator, built, weights)
-    net = make_net(estimator, built, _device_at_hand(estimator.device))
+    net = make_net(estimator, built, _device_at_hand(estimator._device()))
     tensors = {k: torch.from_numpy(np.array(v)) for k, v in weights.items()}
     net.module_.load_state_dict(tensors)
     net.history = History(state["history"])

@@ -13,9 +13,10 @@ from ..exact._rescore import rescore, sort_by_score
 from ..exact._search import check_k
 from ..nn import unit_rows
 from ..routing._base import BaseRouter
+from ._shared_fit import SharedFit
 
 
-class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, BaseRouter):
+class NetRouter(OneToOneFeatureMixin, TransformerMixin, RegressorMixin, SharedFit):
     """Router whose scores, and mapped queries, are those of a network in ``net_``."""
 
     def transform(self, X) -> np.ndarray:

@@ -131,6 +131,12 @@ class SupportNetRegressor(BaseAmipsRegressor):
         Epochs without improvement before stopping.
     device : {"auto", "cpu", "cuda"} or torch device, default="auto"
         Where to compute; "auto" takes CUDA if there is any.
+    accelerator : accelerate.Accelerator or None, default=None
+        Of a script that ``accelerate launch`` has started as several processes: they
+        share the labels and every batch of a fit that all of them call with the same
+        data, and have the same result, that of one process up to rounding. Each
+        computes on the accelerator's device; nothing else of it is used, and it is not
+        saved. Progress is shown by the main process, callbacks are run by each.
     execution : {"auto", "eager", "graph", "compile"}, default="auto"
         How training steps are executed: operation by operation ("eager"), by replay of
         a CUDA graph, or as compiled by torch, which takes a C++ compiler on the CPU and
@@ -275,6 +281,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         validation_fraction=0.1,
         n_iter_no_change=10,
         device="auto",
+        accelerator=None,
         execution="auto",
         precision="auto",
         callbacks=None,
@@ -315,6 +322,7 @@ class SupportNetRegressor(BaseAmipsRegressor):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.device = device
+        self.accelerator = accelerator
         self.execution = execution
         self.precision = precision
         self.callbacks = callbacks

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import torch
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .._validation import row_blocks
 from ..exact import partition_search
+from ..exact._blocks import Found
 from ..exact._search import top_k
 from ..nn import unit_rows
 from ..partition import Partition
-from ..training import TrainingData
+from ..training import OneProcess, TrainingData
 
 __all__ = ["given_targets", "searched_targets"]
 
@@ -29,7 +31,8 @@ def searched_targets(
     matched: Literal["none", "best", "all"],
     n_jobs: int | None,
     memory,
-    device: str,
+    device: str | torch.device,
+    processes: OneProcess,
     progress: Callable[[float], object] | None = None,
 ) -> TrainingData:
     """Training data whose targets, scores and maybe keys, are found by exact search.
@@ -51,27 +54,36 @@ def searched_targets(
     n_jobs : int or None
     memory : None, str or joblib.Memory
         Where the results of searches are kept.
-    device : str
+    device : str or torch device
+    processes : OneProcess
+        Those that share the search.
     progress : callable or None, default=None
         Told of how many more queries have their targets; of two searches, each makes
         half a query's.
     """
-    options = {"n_jobs": n_jobs, "memory": memory, "device": device}
+    options = {"keys": keys, "n_jobs": n_jobs, "memory": memory, "device": device}
     _, unit = _directions(queries)
     threshold = best_lists = None
     needs_best = k > 1 or not per_partition or matched == "best"
-    if progress is not None:
-        n_searches = needs_best + per_partition
-        options["progress"] = lambda n: progress(n / n_searches)
+
+    def search(function: Callable, **more) -> Found:
+        def of_part(part: np.ndarray) -> Found:
+            # One process shows the progress of all, as if they were equally fast.
+            share = (needs_best + per_partition) * len(part) / len(unit)
+            told = None if progress is None else lambda n: progress(n / share)
+            return function(queries=part, progress=told, **more, **options)
+
+        return processes.searched(of_part, unit)
+
     if needs_best:
-        top_scores, top = top_k(keys, unit, k, max_norm=max_norm, **options)
+        top_scores, top = search(top_k, k=k, max_norm=max_norm)
         best_lists = partition.labels_[top].astype(np.int64)
         best = top[:, None, :]
     if not per_partition:
         scores = top_scores.sum(axis=1, keepdims=True)
     else:
-        scores, rows = partition_search(
-            keys, unit, partition, with_indices=matched == "all", **options
+        scores, rows = search(
+            partition_search, partition=partition, with_indices=matched == "all"
         )
         # A network of several partitions matches the first key of each.
         if matched == "all":

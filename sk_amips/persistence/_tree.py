@@ -94,7 +94,8 @@ class Writer:
             # Not what others have hung on it, such as scikit-learn's callbacks.
             fields = {k: state[k] for k in state if k in names or k[-1] == "_"}
             fields = {"class": class_name(value), **fields}
-            fields.pop("keys", None), fields.pop("keys_", None)
+            for name in ("keys", "keys_", *value._not_saved):
+                fields.pop(name, None)
             fields["has_keys"] = getattr(value, "keys", None) is not None
         else:
             fields = FIELDS[kind](value)
@@ -220,6 +221,9 @@ class Reader:
         names = set(kind._get_param_names())
         params = _ADDED.get(kind.__name__, {}).copy()
         params |= {k: v for k, v in fields.items() if k in names}
+        params |= dict.fromkeys(kind._not_saved)
+        # Results that are kept are pickles, which nobody may be led to by a file.
+        params |= dict.fromkeys({"memory"} & names)
         if "keys" in names:
             params["keys"] = self._keys if has_keys else None
         if set(params) != names:

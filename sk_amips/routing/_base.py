@@ -62,6 +62,8 @@ class BaseRouter(Saveable, BaseEstimator, ABC):
         "random_state": ["random_state"],
     }
 
+    # Parameters that clones share.
+    _by_reference = ("keys", "partition")
     # Fitted attributes that going on with a fit changes in place.
     _changed_by_fitting = ("random_state_",)
 
@@ -288,7 +290,7 @@ class BaseRouter(Saveable, BaseEstimator, ABC):
         keys = X if self.keys is None else as_keys(self.keys)
         check_same_width(keys, X)
         self.key_norms_ = key_norms(keys, allow_zero=self.keys is None)
-        self.random_state_ = check_random_state(self.random_state)
+        self.random_state_ = self._random()
         self.keys_ = keys
         if self.partition is not None:
             self.partition_ = as_partition(keys, self.partition)
@@ -337,7 +339,7 @@ class BaseRouter(Saveable, BaseEstimator, ABC):
             k,
             max_norm=self.key_norms_.max,
             n_jobs=self.n_jobs,
-            device=self.device,
+            device=self._device(),
             **kwargs,
         )
 
@@ -354,12 +356,20 @@ class BaseRouter(Saveable, BaseEstimator, ABC):
     def _checked(self, X, *, reset: bool) -> np.ndarray:
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
 
+    def _device(self) -> str | torch.device:
+        """Where to compute."""
+        return self.device
+
+    def _random(self) -> np.random.RandomState:
+        """What ``random_state`` stands for."""
+        return check_random_state(self.random_state)
+
     def _seed(self) -> int:
         return int(self.random_state_.randint(np.iinfo(np.int32).max))
 
     def __sklearn_clone__(self):
-        # Keys and lists go into the clone by reference; the rest is copied as usual.
-        shared = {"keys": self.keys, "partition": self.partition}
+        # Large parameters go into the clone as they are; the rest is copied as usual.
+        shared = {name: getattr(self, name) for name in self._by_reference}
         bare = object.__new__(type(self))
         vars(bare).update(vars(self), **dict.fromkeys(shared))
         return BaseEstimator.__sklearn_clone__(bare).set_params(**shared)

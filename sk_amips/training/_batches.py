@@ -12,6 +12,7 @@ from .._validation import row_blocks
 from ..losses import top_weights
 from ._data import TrainingData
 from ._place import Batch, Placed, place, prefetched
+from ._processes import ONE, OneProcess
 from ._sampling import match_partitions
 
 __all__ = ["Batches"]
@@ -34,7 +35,16 @@ class Batches:
         Where the network is.
     placed : Placed or None, default=None
         Where the data are, if that has been settled.
+
+    Attributes
+    ----------
+    processes : OneProcess
+        Those that share the rows of each batch; this one gathers its own.
+    sizes : list of int
+        Rows of each batch, those of all processes together.
     """
+
+    processes: OneProcess = ONE
 
     def __init__(
         self,
@@ -58,7 +68,12 @@ class Batches:
         self._draws = torch.Generator(here).manual_seed(self._seed)
 
     def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
+        return len(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        blocks = row_blocks(len(self.dataset), self.batch_size)
+        return [some.stop - some.start for some in blocks]
 
     def __iter__(self) -> Iterator[Batch]:
         if self._pinned:
@@ -75,7 +90,9 @@ class Batches:
         order = order.to(self._placed.device)
         rows = order if rows is None else rows[order]
         for some in row_blocks(n, self.batch_size):
-            yield self._take(rows[some])
+            n_rows = some.stop - some.start
+            own = self.processes.part_of_batch(n_rows)
+            yield self._take(rows[some][own], n_rows, own)
 
     def _rows_of(self, array: Tensor, rows: Tensor) -> Tensor:
         if not self._pinned:
@@ -84,8 +101,11 @@ class Batches:
         taken = torch.empty(shape, dtype=array.dtype, pin_memory=True)
         return torch.index_select(array, 0, rows, out=taken)
 
-    def _take(self, rows: Tensor) -> Batch:
-        """Network inputs and targets of a batch."""
+    def _take(self, rows: Tensor, n: int, own: slice) -> Batch:
+        """Network inputs and targets of the rows of a batch that are this process's.
+
+        They are its rows ``own`` of n, all of which take part in what is drawn.
+        """
         arrays = self._placed.arrays
         batch = {name: self._rows_of(array, rows) for name, array in arrays.items()}
         scores = batch["scores"]
@@ -101,7 +121,7 @@ class Batches:
         if "best" not in batch:
             return x, y if weights is None else y | {"score_partition_weight": weights}
         partitions, key_weights = match_partitions(
-            scores, matching.partitions, weights, self._draws
+            scores, matching.partitions, weights, self._draws, drawn=(n, own)
         )
         best = batch["best"]
         if partitions is not None:

@@ -10,6 +10,7 @@ from skorch.utils import to_tensor
 
 from ._batches import Batches
 from ._loss import BatchLoss
+from ._processes import ONE, OneProcess
 from ._run import Run
 
 __all__ = ["GivenDataNet"]
@@ -53,6 +54,10 @@ class GivenDataNet(NeuralNet):
         """Loss of a batch by the criterion, an :class:`~sk_amips.losses.AmipsLoss`."""
         x, y = (to_tensor(part, device=self.device) for part in (X, y_true))
         return sum(self._loss().terms(y_pred, x, y).values())
+
+    def _processes(self) -> OneProcess:
+        """Those that share the call that trains."""
+        return ONE if self.run_ is None else self.run_.processes
 
     def _loss(self) -> BatchLoss:
         return BatchLoss(self.module_, self.criterion_, self.learns_keys_)

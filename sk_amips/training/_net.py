@@ -12,7 +12,9 @@ from ._callbacks import Watch, has_stopped
 from ._data import TrainingData
 from ._given_data_net import GivenDataNet
 from ._loss import Step
+from ._processes import ONE, OneProcess
 from ._run import Run, mean_terms
+from ._shared import shared_step
 
 __all__ = ["AmipsNet"]
 
@@ -82,13 +84,15 @@ class AmipsNet(GivenDataNet):
         seed: int = 0,
         metrics: dict[str, Callable[[], float]] | None = None,
         watch: Watch | None = None,
+        processes: OneProcess = ONE,
     ):
         """Train on ``X`` for some epochs, with ``y`` as validation data.
 
         Calls with a number of epochs of their own keep the learning rate constant.
         ``seed`` fixes the order of the batches; ``metrics`` are evaluated after every
-        epoch, for the history; a ``watch`` is told of epochs and may stop them. The net
-        must be initialized.
+        epoch, for the history; a ``watch`` is told of epochs and may stop them. Each of
+        several ``processes`` computes its rows of every batch, and takes the same steps
+        as the others. The net must be initialized.
         """
         self.seed_ = seed
         self.metrics_ = metrics or {}
@@ -99,7 +103,8 @@ class AmipsNet(GivenDataNet):
         # Callbacks may load weights and the state of the optimizer here.
         self.notify("on_train_begin", X=X, y=y)
         try:
-            self.run_ = Run(self, X, y, scheduled=epochs is None)
+            scheduled = epochs is None
+            self.run_ = Run(self, X, y, scheduled=scheduled, processes=processes)
             self.fit_loop(X, y, epochs=self.epochs_)
         except KeyboardInterrupt:
             # skorch's early stopping signals by the exception of the keyboard.
@@ -125,20 +130,26 @@ class AmipsNet(GivenDataNet):
         self._set_training(training)
         if training:
             self.run_.begin_epoch()
+        # Here and not in get_iterator, which callbacks may ask for all of the rows.
+        iterator.processes = self._processes()
         if self.run_.watched:
-
-            def recorded(batch):
-                step = step_fn(batch)
-                values = step.terms.tolist()
-                self._record_batch_terms(prefix, step.names, values)
-                return {"loss": step.loss, "y_pred": step.predicted}
-
-            super().run_single_epoch(iterator, training, prefix, recorded)
+            self._watched_batches(iterator, training, prefix, step_fn)
         else:
             self._record_means(prefix, *mean_terms(iterator, step_fn))
-            self.history.record(f"{prefix}_batch_count", len(iterator))
+        self.history.record(f"{prefix}_batch_count", len(iterator))
         if average is not None:
             average.show()
+
+    def _watched_batches(self, batches, training, prefix, step_fn):
+        """Batches that callbacks look at; their history has those of all processes."""
+        for batch, n in zip(batches, batches.sizes, strict=True):
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch)
+            self._record_batch_terms(prefix, step.names, step.terms.tolist())
+            self.history.record_batch(f"{prefix}_loss", step.loss.item())
+            self.history.record_batch(f"{prefix}_batch_size", n)
+            seen = {"loss": step.loss, "y_pred": step.predicted}
+            self.notify("on_batch_end", batch=batch, training=training, **seen)
 
     def train_step(self, batch, **fit_params) -> Step:
         """A step of the optimizer, taken into the average of the weights."""
@@ -169,13 +180,16 @@ class AmipsNet(GivenDataNet):
     def validation_step(self, batch, **fit_params) -> Step:
         """The loss of a batch, in the precision of torch."""
         with torch.no_grad():
-            return self._loss()(*batch)
+            step = self._loss()(*batch)
+        return shared_step(step, len(batch[0]["x"]), self._processes())
 
     def on_epoch_begin(self, net, **kwargs):
         """Begin an epoch, unless the watch has stopped them."""
         # Here all callbacks have heard of the end of the last one.
-        if self.watch_ is not None and self.watch_.stopped:
-            raise KeyboardInterrupt
+        if self.watch_ is not None:
+            self.watch_.stopped = self._processes().any(self.watch_.stopped)
+            if self.watch_.stopped:
+                raise KeyboardInterrupt
         super().on_epoch_begin(net, **kwargs)
 
     def on_epoch_end(self, net, **kwargs):
@@ -184,7 +198,7 @@ class AmipsNet(GivenDataNet):
         self._record_terms()
         losses = self.history[-1, "batches", :, "train_loss"]
         finite = all(p.isfinite().all() for p in self.module_.parameters())
-        if not (finite and np.isfinite(losses).all()):
+        if self._processes().any(not (finite and np.isfinite(losses).all())):
             raise ValueError(
                 f"training diverged in epoch {len(self.history)}: loss or weights are "
                 f"not finite; a smaller lr than {self.lr} may help."

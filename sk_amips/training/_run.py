@@ -16,7 +16,9 @@ from ._data import TrainingData
 from ._loss import BatchLoss, Step
 from ._place import place
 from ._precision import Precision
+from ._processes import OneProcess
 from ._schedule import RateSchedule, WeightAverage
+from ._shared import SharedGradients
 from ._step import choose_execution, make_gradients
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Run:
     valid : TrainingData or None
     scheduled : bool
         Whether the learning rate may follow the schedule of the net.
+    processes : OneProcess
+        Those that share the work.
 
     Attributes
     ----------
@@ -47,6 +51,7 @@ class Run:
     rates : RateSchedule or None
     placed : dict of int to Placed
         Where the arrays of the data sets are, by ``id``.
+    processes : OneProcess
     """
 
     def __init__(
@@ -56,8 +61,11 @@ class Run:
         valid: TrainingData | None,
         *,
         scheduled: bool,
+        processes: OneProcess,
     ):
         device = torch.device(net.device)
+        self.processes = processes
+        processes.share_weights(net.module_)
         self.watched = any(looks_at_batches(callback) for _, callback in net.callbacks_)
         execution = choose_execution(
             net.execution,
@@ -70,15 +78,16 @@ class Run:
         precision = Precision(net.precision, device)
         self._parameters = [p for _, p in net.get_all_learnable_params()]
         self._criterion = net.criterion_
+        own = processes.part_of_batch(net.batch_size)
         self._make_gradients = partial(
             make_gradients,
             BatchLoss(net.module_, net.criterion_, net.learns_keys_, precision),
             self._parameters,
             execution,
-            batch_size=net.batch_size,
-            clip_norm=net.clip_norm,
+            batch_size=own.stop - own.start,
             device=device,
         )
+        self._clip_norm = net.clip_norm
         self._made_for = None
         self.average = self.rates = None
         if net.ema_decay is not None:
@@ -102,8 +111,19 @@ class Run:
         learning = [p.requires_grad for p in self._parameters]
         weights = {k: v for k, v in vars(self._criterion).items() if k[0] != "_"}
         if self._made_for != (learning, weights):
-            self.gradients = self._make_gradients()
+            self.gradients = self._made_gradients()
             self._made_for = learning, weights
+
+    def _made_gradients(self) -> Callable[..., Step]:
+        if self.processes.count == 1:
+            return self._make_gradients(clip_norm=self._clip_norm)
+        # What is clipped is the gradient of the whole batch.
+        return SharedGradients(
+            self._make_gradients(clip_norm=None),
+            self._parameters,
+            self.processes,
+            self._clip_norm,
+        )
 
     def restore_rates(self) -> None:
         """Set the learning rates to what they were ahead of training."""
@@ -119,8 +139,8 @@ def mean_terms(
     The terms are added up where they are: the device is waited for once.
     """
     totals, n_rows = None, 0
-    for batch in batches:
-        step, n = step_fn(batch), len(batch[0]["x"])
+    for batch, n in zip(batches, batches.sizes, strict=True):
+        step = step_fn(batch)
         if totals is None:
             totals = torch.zeros_like(step.terms, dtype=torch.float64)
         totals.add_(step.terms, alpha=n)

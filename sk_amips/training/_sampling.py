@@ -15,6 +15,8 @@ def match_partitions(
     which: Literal["best", "all"] | int,
     weights: Tensor | None = None,
     generator: torch.Generator | None = None,
+    *,
+    drawn: tuple[int, slice] | None = None,
 ) -> tuple[Tensor | None, Tensor | None]:
     r"""Partitions of each query whose key is matched, and the weights of their losses.
 
@@ -34,6 +36,9 @@ def match_partitions(
         The :math:`w_j`; without them, all are one.
     generator : torch Generator, optional
         Source of randomness of the draws, on the device of the scores.
+    drawn : tuple of int and slice, optional
+        Number of rows to draw for, and which of them these are: processes that share a
+        batch draw for all of it, so that they stay in step. None: just for these.
 
     Returns
     -------
@@ -47,12 +52,12 @@ def match_partitions(
         return scores.argmax(dim=1, keepdim=True), None
     if isinstance(which, str) or which >= n_partitions:
         return None, weights
-    shape, options = (len(scores), which), {"device": scores.device}
+    n, own = drawn or (len(scores), slice(None))
+    shape, options = (n, which), {"device": scores.device, "generator": generator}
     if weights is None:
-        options["generator"] = generator
-        return torch.randint(n_partitions, shape, **options), None
+        return torch.randint(n_partitions, shape, **options)[own], None
     total = weights.double().cumsum(dim=1)
-    points = torch.rand(shape, dtype=total.dtype, generator=generator, **options)
+    points = torch.rand(shape, dtype=total.dtype, **options)[own]
     draws = torch.searchsorted(total, points * total[:, -1:], right=True)
     # A point can be rounded up to the total itself.
     partitions = draws.clamp(max=n_partitions - 1)
