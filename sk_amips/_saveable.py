@@ -21,7 +21,7 @@ class Saveable:
     # Parameters that belong to the process, and are None in what was saved or pickled.
     _not_saved: ClassVar[tuple[str, ...]] = ()
 
-    def save(self, path, *, keys=False, optimizer=False) -> None:
+    def save(self, path, *, keys=None, optimizer=False) -> None:
         """Save to a folder of files that hold no code.
 
         Parameters
@@ -29,9 +29,10 @@ class Saveable:
         path : str or Path
             Folder to make. One that was saved before is replaced, all at once: whatever
             happens meanwhile, there is the old one or the new one.
-        keys : bool, default=False
+        keys : bool or None, default=None
             Whether to save the keys as well. Else they are given to
-            :func:`sk_amips.load`, which sees whether they are the same.
+            :func:`sk_amips.load`, which sees whether they are the same. None: only
+            where the folder that is replaced holds them already.
         optimizer : bool, default=False
             Whether to save the state of a network's optimizer too, so that training
             goes on as if it had not stopped.
@@ -39,7 +40,7 @@ class Saveable:
         Raises
         ------
         FileExistsError
-            If something else is at the path.
+            If something else is at the path, or in the folder.
         NotFittedError
             If the estimator is not fitted.
         TypeError

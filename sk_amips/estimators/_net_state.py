@@ -29,7 +29,7 @@ def net_state(net) -> dict:
         Initialized.
     """
     params = net.get_params(deep=False)
-    weights = net.module_.state_dict()
+    weights = _plain(net.module_).state_dict()
     return {
         "built": {k: v for k, v in params.items() if k.startswith(_BUILT)},
         "weights": {k: v.detach().cpu().numpy() for k, v in weights.items()},
@@ -54,9 +54,14 @@ def restored_net(estimator, state: dict):
     _check_shapes(estimator, built, weights)
     net = make_net(estimator, built, _device_at_hand(estimator._device()))
     tensors = {k: torch.from_numpy(np.array(v)) for k, v in weights.items()}
-    net.module_.load_state_dict(tensors)
+    _plain(net.module_).load_state_dict(tensors)
     net.history = History(state["history"])
     return net
+
+
+def _plain(module):
+    """A module without what compiles it, which would be in the names of weights."""
+    return getattr(module, "_orig_mod", module)
 
 
 def _check_shapes(estimator, built: dict, weights: dict) -> None:

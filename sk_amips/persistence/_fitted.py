@@ -79,6 +79,10 @@ def check_fitted(estimator, fitted: dict) -> None:
     _need(names is None or len(names) == width > 0, "features have their names")
     if keys is not None:
         _need(keys.shape[1] == width, "keys are as wide as the queries")
+    norms = fitted.get("key_norms_")
+    if norms is not None:
+        largest = norms.max * (1 + 1e-6)
+        _need(0 <= norms.rms <= largest < np.inf, "norms are those of keys")
     lists = fitted.get("partition_")
     if lists is not None:
         _need(lists.centroids_.shape[1] == width, "lists are of keys as wide")

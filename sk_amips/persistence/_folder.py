@@ -26,12 +26,13 @@ __all__ = ["FORMAT", "load", "save"]
 FORMAT = 1
 PARAMS, WEIGHTS, KEYS = "params.json", "weights.safetensors", "keys.npy"
 OPTIMIZER = "optimizer.safetensors"
+FILES = (PARAMS, WEIGHTS, KEYS, OPTIMIZER)
 # Bytes of parameters that are read: those of a fit take some thousands.
 _MOST = 2**26
 _LIBRARIES = ("numpy", "scikit-learn", "skorch", "torch", "faiss-cpu")
 
 
-def save(estimator, path, *, keys: bool, optimizer: bool) -> None:
+def save(estimator, path, *, keys: bool | None, optimizer: bool) -> None:
     """See :meth:`sk_amips._saveable.Saveable.save`."""
     check_is_fitted(estimator)
     class_name(estimator)
@@ -45,8 +46,10 @@ def save(estimator, path, *, keys: bool, optimizer: bool) -> None:
         "estimator": writer.node(estimator, "estimator"),
         "keys": describe_keys(estimator.keys_),
     }
+    if keys is None:
+        keys = _has_keys(Path(path), content["keys"])
     arrays = {k: np.asarray(v, order="C") for k, v in writer.arrays.items()}
-    with replaced(Path(path), PARAMS) as folder:
+    with replaced(Path(path), FILES, _is_saved) as folder:
         save_file(arrays, folder / WEIGHTS)
         names = [WEIGHTS]
         if keys:
@@ -57,6 +60,25 @@ def save(estimator, path, *, keys: bool, optimizer: bool) -> None:
             names.append(OPTIMIZER)
         content["files"] = {name: _describe(folder / name) for name in names}
         (folder / PARAMS).write_text(json.dumps(content, indent=1, allow_nan=False))
+
+
+def _is_saved(folder: Path) -> bool:
+    """Whether a folder says that it holds an estimator, of any format."""
+    try:
+        content = json.loads((folder / PARAMS).read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"format", "estimator"} <= content.keys()
+
+
+def _has_keys(folder: Path, described: dict) -> bool:
+    """Whether a folder holds these keys."""
+    if not (folder / KEYS).is_file():
+        return False
+    try:
+        return describe_keys(_stored_keys(folder / KEYS)) == described
+    except InvalidFileError:
+        return False
 
 
 def load(path, keys=None):

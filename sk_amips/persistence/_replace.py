@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["replaced"]
@@ -17,25 +16,29 @@ _HERE, _EXCHANGE = -100, 2
 
 
 @contextmanager
-def replaced(path: Path, mark: str) -> Iterator[Path]:
+def replaced(
+    path: Path, names: Collection[str], is_ours: Callable[[Path], bool]
+) -> Iterator[Path]:
     """A folder to write to, which takes a path when all is written.
+
+    Nothing but files of the given names is ever deleted.
 
     Parameters
     ----------
     path : Path
-        A folder that holds a file ``mark``, or none, or nothing.
-    mark : str
+        A folder that is ours, or an empty one, or nothing; or a link to one.
+    names : collection of str
+        Files that such a folder may hold.
+    is_ours : callable
+        Whether a folder that holds some of these, and nothing else, is ours.
 
     Raises
     ------
     FileExistsError
         If something else is there.
     """
-    path = path.absolute()
-    is_ours = (path / mark).is_file()
-    is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not (is_ours or is_free):
-        raise FileExistsError(f"{path} exists and is no saved estimator.")
+    path = path.resolve()
+    _check_may_go(path, names, is_ours)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent / f".{path.name}.{secrets.token_hex(8)}"
     folder.mkdir()
@@ -44,14 +47,39 @@ def replaced(path: Path, mark: str) -> Iterator[Path]:
         for file in folder.iterdir():
             _sync(file)
         _sync(folder)
-        _take(folder, path)
+        _check_may_go(path, names, is_ours)
+        _take(folder, path, names)
         _sync(path.parent)
     finally:
         # What was there before, or what a failure has left.
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, names)
 
 
-def _take(folder: Path, path: Path) -> None:
+def _check_may_go(path: Path, names: Collection[str], is_ours: Callable) -> None:
+    """Raise unless nothing is lost where something else takes a path."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise FileExistsError(f"{path} exists and is no saved estimator.")
+    found = sorted(path.iterdir())
+    for file in found:
+        if file.name not in names or not file.is_file():
+            raise FileExistsError(
+                f"{path} exists and is no saved estimator: it holds {file.name}."
+            )
+    if found and not is_ours(path):
+        raise FileExistsError(f"{path} exists and is no saved estimator.")
+
+
+def _remove(folder: Path, names: Collection[str]) -> None:
+    """Remove a folder, if it holds nothing but files of these names."""
+    with suppress(OSError):
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _take(folder: Path, path: Path, names: Collection[str]) -> None:
     """Put a folder at a path; what was there takes its place."""
     if not path.exists():
         folder.rename(path)
@@ -64,7 +92,7 @@ def _take(folder: Path, path: Path) -> None:
         except BaseException:
             aside.rename(path)
             raise
-        shutil.rmtree(aside, ignore_errors=True)
+        _remove(aside, names)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

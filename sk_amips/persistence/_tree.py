@@ -25,6 +25,8 @@ __all__ = ["Reader", "Writer"]
 _ADDED = {"AmortizedNeighbors": {"shards": None}}
 # Levels of lists and dicts in one another.
 _DEEPEST = 40
+# What several fields may share. All else is small, and written where it stands.
+SHARED = ("array", "estimator", "partition")
 
 
 class Writer:
@@ -62,7 +64,7 @@ class Writer:
 
     def _content(self, value, path: str):
         kind = _kind(value, path)
-        if kind in ("partition", "estimator", "array"):
+        if kind in SHARED:
             if id(value) in self._known:
                 return {"same": self._known[id(value)][0]}
             # The value too, so that no other one takes its id.
@@ -130,7 +132,6 @@ KINDS = {
     "device": torch.device,
 }
 
-TWISTER = ("name", "state", "place", "has_gauss", "gauss")
 FIELDS = {
     "norms": KeyNorms._asdict,
     "partition": Partition.__getstate__,
@@ -163,7 +164,7 @@ class Reader:
     def __init__(self, arrays: dict[str, np.ndarray], keys: np.ndarray | None):
         self._arrays = arrays
         self._keys = keys
-        self._known: dict[str, object] = {}
+        self._known: dict[tuple[str, str], object] = {}
 
     def value(self, node, path: str, depth: int = 0):
         """The value of a node.
@@ -181,9 +182,10 @@ class Reader:
             return [self.value(v, f"{path}.{i}", depth + 1) for i, v in enumerate(node)]
         ((kind, content),) = node.items()
         if isinstance(content, dict) and set(content) == {"same"}:
-            return self._known[content["same"]]
+            return self._known[kind, content["same"]]
         value = self._made(kind, content, path, depth + 1)
-        self._known[path] = value
+        if kind in SHARED:
+            self._known[kind, path] = value
         return value
 
     def _made(self, kind: str, content, path: str, depth: int):

@@ -153,6 +153,21 @@ class OptimisticRouter(BaseRouter):
         spread = self.ellipsoids_.scores(torch.from_numpy(unit.astype(np.float64)))
         return norms * (unit @ self.partition_.centroids_.T + spread.numpy())
 
+    def __getstate__(self) -> dict:
+        # Arrays, not tensors: these pickle as torch's own storages.
+        state = super().__getstate__()
+        if (fitted := state.get("ellipsoids_")) is not None:
+            arrays = (fitted.factors, fitted.radii, fitted.scale)
+            state["ellipsoids_"] = tuple(x.cpu().numpy() for x in arrays)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        if (arrays := state.get("ellipsoids_")) is not None:
+            factors, radii, scale = arrays
+            axes = torch.from_numpy(factors), torch.from_numpy(radii)
+            state = state | {"ellipsoids_": Ellipsoids(*axes, scale=float(scale))}
+        super().__setstate__(state)
+
     def _floats_per_query(self) -> int:
         return self.ellipsoids_.factors[..., 0].numel()
 

@@ -142,6 +142,55 @@ def test_other_folders_are_left_alone(support, tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_no_file_of_others_is_lost(support, tmp_path):
+    """Not even beside a file that has the name of one of ours."""
+    (tmp_path / "params.json").write_text('{"lr": 1}')
+    with pytest.raises(FileExistsError, match="no saved estimator"):
+        support.save(tmp_path)
+    ours = tmp_path / "ours"
+    support.save(ours)
+    (ours / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"it holds notes\.txt"):
+        support.save(ours)
+    assert (ours / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "params.json").read_text() == '{"lr": 1}'
+    assert_same(sk_amips.load(ours, KEYS), support)
+
+
+def test_a_link_stays_one(support, tmp_path):
+    support.save(tmp_path / "first")
+    (tmp_path / "latest").symlink_to(tmp_path / "first")
+    other = LinearRouter(KEYS, random_state=0).fit(QUERIES)
+    other.save(tmp_path / "latest")
+    assert (tmp_path / "latest").is_symlink()
+    assert_same(sk_amips.load(tmp_path / "first", KEYS), other)
+
+
+def test_saved_keys_stay(support, tmp_path):
+    support.save(tmp_path / "net", keys=True)
+    sk_amips.load(tmp_path / "net").save(tmp_path / "net")
+    assert_same(sk_amips.load(tmp_path / "net"), support)
+    support.save(tmp_path / "net", keys=False)
+    assert not (tmp_path / "net" / "keys.npy").exists()
+    other = LinearRouter(2 * KEYS, random_state=0).fit(QUERIES)
+    support.save(tmp_path / "net", keys=True)
+    other.save(tmp_path / "net")
+    assert not (tmp_path / "net" / "keys.npy").exists()
+
+
+def test_a_file_does_not_say_where_pickles_are(tmp_path):
+    est = net(memory=str(tmp_path / "cache")).fit(QUERIES)
+    est.save(tmp_path / "net")
+    assert sk_amips.load(tmp_path / "net", KEYS).memory is None
+
+
+def test_compiled_networks(tmp_path):
+    compiled = {"compile": True, "compile__backend": "eager"}
+    est = net(net_params=compiled).fit(QUERIES)
+    est.save(tmp_path / "net")
+    assert_same(sk_amips.load(tmp_path / "net", KEYS), est)
+
+
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_replaced_at_once(support, tmp_path, monkeypatch, can_exchange):
     if not can_exchange:

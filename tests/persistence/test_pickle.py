@@ -21,11 +21,11 @@ def test_round_trip(fitted):
     assert copy.copy(fitted).keys_ is fitted.keys_
 
 
-def test_no_torch_inside(support):
+def test_no_torch_inside(fitted):
     """Nor an optimizer: nothing that other versions or devices could not read."""
     names = {
         argument
-        for opcode, argument, _ in pickletools.genops(pickle.dumps(support))
+        for opcode, argument, _ in pickletools.genops(pickle.dumps(fitted))
         if "STRING" in opcode.name or "UNICODE" in opcode.name
     }
     assert not any(str(n).startswith(("torch", "skorch")) for n in names)
@@ -83,14 +83,14 @@ def test_joblib(support, tmp_path):
     assert_same(support, joblib.load(tmp_path / "net.joblib"))
 
 
-def test_skops(support):
+def test_skops(fitted):
     """Every type inside is one of ours, and nothing is a pickle within."""
     skops = pytest.importorskip("skops.io")
-    saved = skops.dumps(support)
+    saved = skops.dumps(fitted)
     types = skops.get_untrusted_types(data=saved)
     assert all(name.startswith("sk_amips.") for name in types)
     with zipfile.ZipFile(io.BytesIO(saved)) as archive:
         assert not any(
             archive.read(name).startswith(b"\x80") for name in archive.namelist()
         )
-    assert_same(support, skops.loads(saved, trusted=types))
+    assert_same(fitted, skops.loads(saved, trusted=types))
