@@ -160,6 +160,13 @@ JOBS = (
         cache=False,
     ),
     Job(
+        "scaling",
+        "--n-keys 1000000 3000000 10000000 --n-queries 10000 --epochs 5",
+        "--n-keys 20000 40000 --n-queries 2000 --epochs 1 --n-iter 2",
+        "docs/scaling.md",
+        cache=False,
+    ),
+    Job(
         "many_gpus",
         "",
         "--processes 2 --cpu --n-queries 4000 --n-keys 2000 --width 32 --n-lists 20 "

@@ -50,8 +50,10 @@ def write_keys(file, n, rng):
     return np.load(file, mmap_mode="r")
 
 
-def make_queries(keys, n, rng):
+def make_queries(file, n, rng):
     """Noisy keys, each of another key."""
+    # A map of its own, so that what it has read is no part of a stage.
+    keys = np.load(file, mmap_mode="r")
     rows = np.sort(rng.choice(len(keys), n, replace=False))
     queries = unit_rows(keys[rows] + NOISE * directions(n, rng))[1]
     return queries[rng.permutation(n)]
@@ -96,7 +98,7 @@ def measure(n, args, folder):
     with at.stage("write keys"):
         keys = write_keys(folder / "keys.npy", n, rng)
     n_train, n_cal, n_test = args.n_queries, 1000, 2000
-    queries = make_queries(keys, n_train + n_cal + n_test, rng)
+    queries = make_queries(folder / "keys.npy", n_train + n_cal + n_test, rng)
     train, cal, test = np.split(queries, [n_train, n_train + n_cal])
     n_lists = round(n**0.5)
     device = args.device

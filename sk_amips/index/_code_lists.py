@@ -127,7 +127,7 @@ class CodeLists:
                 found = found[:, : len(keys)] * visits.factor[:, None]
                 error = np.abs(found - exact) / visits.error[:, None]
                 largest = max(largest, float(error.max()))
-        release(self.keys)
+            release(self.keys)
         # Random roundings come to 1 / sqrt(d) of the bound: eight times that at least.
         self.trust = min(1.0, max(1.5 * largest, 8 / unit.shape[1] ** 0.5))
 
