@@ -79,6 +79,8 @@ def test_commands_of_the_docs(command, imported, monkeypatch, capsys):
     text = helped(Path(path).name, monkeypatch, capsys)
     options = {word for word in words if word.startswith("--")}
     assert options <= set(re.findall(r"--[\w-]+", text))
+    if path.endswith("scaling_plan.py"):  # which measures nothing itself
+        return
     jobs = [job for job in imported("run").JOBS if job.script == path]
     assert any(measured(words) <= measured(shlex.split(job.full)) for job in jobs)
 
