@@ -178,6 +178,7 @@ def search_lists(
     tiles = row_blocks(len(scaled), -(-len(scaled) // -(-len(scaled) // width)))
     for j, members, block in parts_of_lists(keys, labels, height, _LEAST, budget):
         block = torch.from_numpy(block).to(device)
+        members = torch.from_numpy(members).to(device)
         for few in tiles:
             products = scaled[few] @ block.T
             if not with_indices:
@@ -187,8 +188,7 @@ def search_lists(
             best, place = products.max(dim=1)
             better = best > scores[j, few]
             scores[j, few] = torch.where(better, best, scores[j, few])
-            place = torch.from_numpy(members).to(device)[place]
-            rows[j, few] = torch.where(better, place, rows[j, few])
+            rows[j, few] = torch.where(better, members[place], rows[j, few])
     found = scores[:, :n].T.cpu().numpy() * unit
     return found, rows[:, :n].T.cpu().numpy() if with_indices else None
 
