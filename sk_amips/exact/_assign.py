@@ -11,7 +11,7 @@ from .._validation import key_norms
 from ..nn import unit_rows
 from ._blocks import over_query_blocks
 from ._search import merged, top_k_here
-from ._tasks import in_tasks, other_processes
+from ._tasks import here_or_in_tasks
 
 __all__ = ["assign"]
 
@@ -43,28 +43,36 @@ def assign(
     labels : ndarray of shape (n,), dtype int64
     """
     search = partial(
-        _assign_block,
+        _assign_rows,
         max_norm=key_norms(centroids, allow_zero=True).max,
         device=device,
     )
-    n_workers = other_processes(n_jobs)
-    if n_workers:
-        _, labels = in_tasks(
-            rows,
-            search,
-            partial(merged, k=1),
-            keys=centroids,
-            by_key={},
-            n_workers=n_workers,
-            bytes_per_query=16,
-        )
-    else:
-        search = partial(search, keys=centroids)
-        size = max(1, _BLOCK // (4 * rows.shape[1]))
-        _, labels = over_query_blocks(
-            search, rows, size, n_jobs=n_jobs, dtype=np.float64
-        )
+    _, labels = here_or_in_tasks(
+        search,
+        rows,
+        partial(merged, k=1),
+        keys=centroids,
+        by_key={},
+        n_jobs=n_jobs,
+        bytes_per_query=16,
+        dtype=np.float64,
+    )
     return labels[:, 0]
+
+
+def _assign_rows(
+    queries: np.ndarray,
+    *,
+    keys: np.ndarray,
+    max_norm: float,
+    device: str | torch.device,
+    n_jobs: int | None = 1,
+    dtype: np.dtype = np.float64,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Best centroids, by this process, of rows as they are."""
+    search = partial(_assign_block, keys=keys, max_norm=max_norm, device=device)
+    size = max(1, _BLOCK // (4 * queries.shape[1]))
+    return over_query_blocks(search, queries, size, n_jobs=n_jobs, dtype=dtype)
 
 
 def _assign_block(

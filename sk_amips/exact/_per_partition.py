@@ -14,7 +14,7 @@ from .._lists import parts_of_lists
 from .._validation import row_blocks
 from ..partition import Partition
 from ._blocks import memory_budget, over_query_blocks
-from ._tasks import in_tasks, other_processes
+from ._tasks import here_or_in_tasks
 
 __all__ = ["partition_search"]
 
@@ -84,7 +84,7 @@ def partition_search(
     """
     # Results with their copies.
     per_query = (24 if with_indices else 8) * partition.n_partitions
-    here = partial(
+    search = partial(
         _search_here,
         n_lists=partition.n_partitions,
         per_query=per_query,
@@ -92,24 +92,19 @@ def partition_search(
         device=device,
         with_indices=with_indices,
     )
-    stored = {
-        "memory": memory,
-        "problem": ("partition", keys, partition.labels_, with_indices),
-        "progress": progress,
-    }
-    labels, n_workers = partition.labels_, other_processes(n_jobs)
-    if not n_workers:
-        return here(queries, keys=keys, labels=labels, n_jobs=n_jobs, **stored)
-    search = partial(
-        in_tasks,
-        search=here,
-        merge=_better,
+    labels = partition.labels_
+    return here_or_in_tasks(
+        search,
+        queries,
+        _better,
         keys=keys,
         by_key={"labels": labels.astype(np.min_scalar_type(partition.n_partitions))},
-        n_workers=n_workers,
+        n_jobs=n_jobs,
         bytes_per_query=per_query,
+        memory=memory,
+        problem=("partition", keys, labels, with_indices),
+        progress=progress,
     )
-    return over_query_blocks(search, queries, **stored)
 
 
 def _search_here(
@@ -123,7 +118,7 @@ def _search_here(
     device: str | torch.device,
     with_indices: bool,
     n_jobs: int | None = 1,
-    **stored,
+    **kept,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """:func:`partition_search` by this process, of as many keys as there are."""
     device = resolve_device(device)
@@ -139,7 +134,7 @@ def _search_here(
     )
     # With the queries in both of their precisions.
     size = budget // (per_query + 12 * queries.shape[1])
-    return over_query_blocks(search, queries, size, n_jobs=n_jobs, **stored)
+    return over_query_blocks(search, queries, size, n_jobs=n_jobs, **kept)
 
 
 def _better(one: tuple, other: tuple) -> tuple[np.ndarray, np.ndarray | None]:

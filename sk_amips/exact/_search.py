@@ -21,7 +21,7 @@ from ._reader import Reader
 from ._rescore import sort_by_score
 from ._scan import scan
 from ._shortlist import shortlist_pays, shortlist_search
-from ._tasks import in_tasks, other_processes
+from ._tasks import here_or_in_tasks
 
 __all__ = ["check_k", "exact_search", "merged", "top_k", "top_k_here"]
 
@@ -147,32 +147,21 @@ def top_k(
     makes other searches inner-product searches: ``-||key||^2 / 2`` gives Euclidean
     nearest neighbours. ``progress`` is told of queries done, block by block.
     """
-    here = partial(
+    search = partial(
         top_k_here, k=k, max_norm=max_norm, max_memory=max_memory, device=device
     )
-    n_workers = other_processes(n_jobs)
-    if not n_workers:
-        return here(
-            queries,
-            keys=keys,
-            offset=offset,
-            n_jobs=n_jobs,
-            memory=memory,
-            progress=progress,
-            dtype=queries.dtype,
-        )
-    search = partial(
-        in_tasks,
-        search=here,
-        merge=partial(merged, k=k),
+    return here_or_in_tasks(
+        search,
+        queries,
+        partial(merged, k=k),
         keys=keys,
         by_key={"offset": offset},
-        n_workers=n_workers,
+        n_jobs=n_jobs,
         bytes_per_query=16 * k,
-    )
-    problem = _problem(keys, offset, k)
-    return over_query_blocks(
-        search, queries, memory=memory, problem=problem, progress=progress
+        memory=memory,
+        problem=("top_k", keys, offset, k),
+        progress=progress,
+        dtype=queries.dtype,
     )
 
 
@@ -186,9 +175,8 @@ def top_k_here(
     offset: np.ndarray | None = None,
     max_memory: int | None = None,
     n_jobs: int | None = 1,
-    memory=None,
-    progress: Callable[[float], object] | None = None,
     dtype: np.dtype = np.float64,
+    **kept,
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`top_k` by this process, of as many keys as there are."""
     k = min(k, len(keys))
@@ -206,16 +194,9 @@ def top_k_here(
         queries,
         budget // 2 // per_query,
         n_jobs=n_jobs,
-        memory=memory,
-        problem=_problem(keys, offset, k),
-        progress=progress,
         dtype=dtype,
+        **kept,
     )
-
-
-def _problem(keys: np.ndarray, offset: np.ndarray | None, k: int) -> tuple:
-    """What results that are kept are those of, beside the queries."""
-    return "top_k", keys, offset, k
 
 
 def merged(one: tuple, other: tuple, *, k: int) -> tuple[np.ndarray, np.ndarray]:

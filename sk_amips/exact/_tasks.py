@@ -17,9 +17,9 @@ from joblib.parallel import get_active_backend
 from .._memmaps import as_reference, opened, release
 from .._sharded import rows_of
 from .._validation import row_blocks
-from ._blocks import Found
+from ._blocks import Found, over_query_blocks
 
-__all__ = ["in_tasks", "other_processes"]
+__all__ = ["here_or_in_tasks", "in_tasks", "other_processes"]
 
 # Queries and keys of a task, at most and at least; tasks for each worker.
 _QUERIES, _LEAST_QUERIES, _LEAST_KEYS, _TASKS = 2**14, 2**10, 2**16, 4
@@ -40,6 +40,37 @@ def other_processes(n_jobs: int | None) -> int:
     backend, _ = get_active_backend(prefer="threads")
     shares_memory = getattr(backend, "supports_sharedmem", False)
     return 0 if shares_memory else effective_n_jobs(n_jobs)
+
+
+def here_or_in_tasks(
+    search: Callable[..., Found],
+    queries: np.ndarray,
+    merge: Callable[[Found, Found], Found],
+    *,
+    keys: np.ndarray,
+    by_key: dict[str, np.ndarray | None],
+    n_jobs: int | None,
+    bytes_per_query: int,
+    **kept,
+) -> Found:
+    """Search by threads of this process, or as tasks where others compute.
+
+    Parameters are those of :func:`in_tasks`; ``kept`` is what says how results are kept
+    and told of, as :func:`over_query_blocks` takes it, and so has ``search`` to.
+    """
+    n_workers = other_processes(n_jobs)
+    if not n_workers:
+        return search(queries, keys=keys, **by_key, n_jobs=n_jobs, **kept)
+    tasks = partial(
+        in_tasks,
+        search=search,
+        merge=merge,
+        keys=keys,
+        by_key=by_key,
+        n_workers=n_workers,
+        bytes_per_query=bytes_per_query,
+    )
+    return over_query_blocks(tasks, queries, **kept)
 
 
 def in_tasks(
